@@ -1,0 +1,41 @@
+# `make` alone lists the targets. Each does its own set-up in build/ first.
+PYTHON ?= python3
+VENV = build/venv/bin
+PYTEST = $(VENV)/python -m pytest
+TEST_WORKERS ?= 2
+# make test ARGS="tests/test_setup.py -k mirror"
+ARGS ?=
+
+.PHONY: help setup run demo test bench golden lint stage clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: ## virtual environment, MicroPython interpreter and font, all in build/
+	@$(PYTHON) -m tools.setup python interpreter fonts
+
+run: setup ## the virtual house, on a web page
+	@$(VENV)/python -m tools.sim run $(ARGS)
+
+demo: setup ## operation 1 unattended, step by step
+	@$(VENV)/python -m tools.sim demo $(ARGS)
+
+test: setup ## every test
+	@$(PYTHON) -m tools.setup chromium
+	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+bench: setup ## the figures, each beside its limit
+	@$(PYTHON) -m tools.setup valgrind
+	@$(VENV)/python -m tools.bench $(ARGS)
+
+golden: setup ## accept the screens as they are now as the golden pictures
+	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --update-golden tests $(ARGS)
+
+lint: setup ## ruff
+	@$(VENV)/ruff check .
+
+stage: setup ## build/module/: what is flashed
+	@$(VENV)/python -m tools.setup.stage $(ARGS)
+
+clean: ## everything that was built or downloaded
+	rm -rf build inkan.egg-info

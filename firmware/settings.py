@@ -1,0 +1,1 @@
+"""Every limit, timeout and UUID, each with its unit in its name."""

@@ -1,0 +1,230 @@
+"""Plugins and fixtures that every test shares.
+
+Dual tests: each function `test_*` of tests/firmware/test_*.py becomes one item
+per interpreter, `test_x.py::test_a[cpython]` and `test_x.py::test_a[micropython]`.
+The file may set, at module level and as literals,
+
+    INTERPRETERS = ("micropython",)   where it runs; default both
+    HEAP = "2M"                       MicroPython's heap; default 128K
+    TIMEOUT_S = 120                   default 60
+
+On MicroPython firmware and tests run from .mpy files, as on the module, and
+an item is a process of its own. The current folder is the repository's.
+"""
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.dual import Skip
+from tools import compat  # noqa: F401  puts the stand-ins on the path
+from tools.setup import BUILD, ROOT
+from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
+from tools.setup.stage import PACKAGES, StageError, write_tree
+
+_DUAL_FOLDER = ROOT / "tests" / "firmware"
+_STAGED = BUILD / "test-module"
+_DEFAULTS = {"INTERPRETERS": ("cpython", "micropython"), "HEAP": "128K", "TIMEOUT_S": 60}
+_STAGE_FAULT = "INKAN_TEST_STAGE_FAULT"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="accept the pictures as they are now")
+
+
+def pytest_configure(config):
+    if str(_DUAL_FOLDER) not in sys.path:
+        sys.path.append(str(_DUAL_FOLDER))
+    if not hasattr(config, "workerinput"):  # xdist's workers find it done
+        os.environ[_STAGE_FAULT] = _stage_tests()
+
+
+def _stage_tests():
+    """Compile firmware and dual tests for MicroPython; returns what did not compile, or ""."""
+    paths = [ROOT / "tests" / "dual.py", ROOT / "tests" / "mp_runner.py", *_DUAL_FOLDER.rglob("*.py")]
+    for package in PACKAGES:
+        paths += (ROOT / package).rglob("*.py")
+    try:
+        write_tree(_STAGED, {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths})
+    except StageError as error:
+        return str(error)
+    return ""
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if module_path.is_relative_to(_DUAL_FOLDER):
+        return DualModule.from_parent(parent, path=module_path)
+    return None
+
+
+class DualModule(pytest.Module):
+    """A file of dual tests. It is parsed, not imported: some import only on MicroPython."""
+
+    def collect(self):
+        tree = ast.parse(self.path.read_text(), str(self.path))
+        options = dict(_DEFAULTS)
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in options:
+                options[node.targets[0].id] = ast.literal_eval(node.value)
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                for interpreter in options["INTERPRETERS"]:
+                    yield DualItem.from_parent(
+                        self,
+                        name=f"{node.name}[{interpreter}]",
+                        function=node.name,
+                        interpreter=interpreter,
+                        line=node.lineno,
+                        options=options,
+                    )
+
+
+class DualFailure(Exception):
+    """A dual test failed on MicroPython; the text is what it printed."""
+
+
+class DualItem(pytest.Item):
+    def __init__(self, *, function, interpreter, line, options, **rest):
+        super().__init__(**rest)
+        self.function_name = function
+        self.interpreter = interpreter
+        self.line = line
+        self.heap = options["HEAP"]
+        self.timeout_s = options["TIMEOUT_S"]
+
+    def runtest(self):
+        if self.interpreter == "micropython":
+            self._run_on_micropython()
+        else:
+            self._run_on_cpython()
+
+    def _run_on_cpython(self):
+        def out_of_time(number, frame):
+            raise TimeoutError(f"not done after {self.timeout_s} s")
+
+        previous = signal.signal(signal.SIGALRM, out_of_time)
+        signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
+        try:
+            result = getattr(self.parent.obj, self.function_name)()
+            if inspect.iscoroutine(result):
+                asyncio.run(result)
+        except Skip as reason:
+            pytest.skip(str(reason))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+
+    def _run_on_micropython(self):
+        micropython = BUILD / "bin" / "micropython"
+        command = [micropython, "-X", f"heapsize={self.heap}", "-m", "tests.mp_runner"]
+        command += [self.path.stem, self.function_name, str(self.timeout_s)]
+        folders = [_STAGED, _STAGED / "lib", _STAGED / "tests" / "firmware", ".frozen"]
+        environment = dict(os.environ, MICROPYPATH=":".join(map(str, folders)))
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=self.timeout_s + 5,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise DualFailure(f"{micropython} is missing: run `make setup`") from None
+        except subprocess.TimeoutExpired as error:
+            printed = (error.stdout or b"").decode(errors="replace")
+            raise DualFailure(f"{printed}\nnot done after {self.timeout_s} s") from None
+        printed = done.stdout.decode(errors="replace")
+        if done.returncode:
+            fault = os.environ.get(_STAGE_FAULT)
+            note = f"\nwhat did not compile:\n{fault}" if fault else ""
+            raise DualFailure(f"{_with_source_lines(printed)}\nexit status {done.returncode}{note}")
+        self.add_report_section("call", "stdout", printed)
+        skipped = re.search(r"^SKIP (.*)", printed, re.MULTILINE)
+        if skipped:
+            pytest.skip(skipped[1])
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, DualFailure):
+            return str(excinfo.value)
+        excinfo.traceback = excinfo.traceback.cut(path=self.path)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, self.line - 1, self.name
+
+
+def _with_source_lines(traceback):
+    """Put the line of source below each line of a MicroPython traceback."""
+    lines = []
+    for line in traceback.splitlines():
+        lines.append(line)
+        place = re.match(r'  File "(.+)", line (\d+)', line)
+        if place and (ROOT / place[1]).is_file():
+            source = (ROOT / place[1]).read_text().splitlines()
+            lines.append("    " + source[int(place[2]) - 1].strip())
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def golden(request):
+    """Callable (name, image): compares with tests/golden/NAME.png, pixel by pixel."""
+    from PIL import Image, ImageChops
+
+    def compare(name, image):
+        expected_path = ROOT / "tests" / "golden" / f"{name}.png"
+        if request.config.getoption("--update-golden"):
+            expected_path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(expected_path)
+            return
+        if not expected_path.is_file():
+            pytest.fail(f"no golden picture {expected_path.relative_to(ROOT)}: look at it, then `make golden`")
+        with Image.open(expected_path) as opened:
+            expected = opened.convert(image.mode)
+        if expected.size == image.size and expected.tobytes() == image.tobytes():
+            return
+        found_path = BUILD / "golden-diff" / f"{name}.png"
+        found_path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(found_path)
+        box = expected.size == image.size and ImageChops.difference(
+            expected.convert("RGB"), image.convert("RGB")
+        ).getbbox()
+        place = f"in the box {box}" if box else f"in size: {image.size}, not {expected.size}"
+        pytest.fail(f"{name} differs {place}; see {found_path.relative_to(ROOT)}, or `make golden`")
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def chromium_path():
+    """Path of Chromium; tests that need it are skipped where there is none."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or CHROME=/path/to/it")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path):
+    """A headless Chromium behind Playwright's blocking interface.
+
+    One per file: while it runs, this thread counts as running an event loop.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=str(chromium_path), headless=True, args=list(CHROMIUM_ARGUMENTS)
+        )
+        yield opened
+        opened.close()

