@@ -111,11 +111,11 @@ class DualItem(pytest.Item):
             raise TimeoutError(f"not done after {self.timeout_s} s")
 
         previous = signal.signal(signal.SIGALRM, out_of_time)
-        signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
+        signal.setitimer(signal.ITIMER_REAL, self.timeout_s + 1)
         try:
             result = getattr(self.parent.obj, self.function_name)()
             if inspect.iscoroutine(result):
-                asyncio.run(result)
+                asyncio.run(asyncio.wait_for(result, self.timeout_s))
         except Skip as reason:
             pytest.skip(str(reason))
         finally:
@@ -157,7 +157,8 @@ class DualItem(pytest.Item):
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, DualFailure):
             return str(excinfo.value)
-        excinfo.traceback = excinfo.traceback.cut(path=self.path)
+        ours = excinfo.traceback.cut(path=__file__)
+        excinfo.traceback = ours.cut(path=self.path)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self):

