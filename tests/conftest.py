@@ -50,7 +50,7 @@ def pytest_configure(config):
 def _stage_tests():
     """Compile firmware and dual tests for MicroPython; returns what did not compile, or ""."""
     paths = [ROOT / "tests" / "dual.py", ROOT / "tests" / "mp_runner.py", *_DUAL_FOLDER.rglob("*.py")]
-    for package in PACKAGES:
+    for package in (*PACKAGES, "tools/sim/chips", "tests/power"):
         paths += (ROOT / package).rglob("*.py")
     try:
         write_tree(_STAGED, {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths})

@@ -1,0 +1,305 @@
+"""NOR flash chip with power cuts. Runs on CPython and on MicroPython.
+
+What it holds to: an erase sets a sector to 0xFF, a program only turns ones
+into zeros, and either can be torn by a power cut. A torn program leaves a
+part of its bytes, or a part of its bits, done. A torn erase leaves a part of
+the sector erased, or a sector that reads differently each time until it is
+erased again. `torn_kinds` lists what can happen to an operation.
+"""
+
+import hashlib
+import os
+
+SECTOR_SIZE = 4096
+
+# Marginal cells after a torn erase; each entry is what one read may find.
+_READS_OF = {
+    "noisy": ("lifted",),
+    "random": ("random",),
+    "flicker": ("old", "blank", "lifted", "random"),
+}
+
+
+class PowerCut(BaseException):
+    """The power went. Not an Exception, so no firmware handler keeps it from ending the run."""
+
+
+class FlashMisuse(AssertionError):
+    """The caller broke a rule of NOR flash; strict chips raise it, all chips list it in `misuses`."""
+
+
+class NorFlash:
+    """The device protocol (sector_size, size, read, program, erase) over sparse memory.
+
+    size is in bytes. With path the contents live in that file too, written
+    through, and are taken from it at the start. A blank sector costs no memory.
+    """
+
+    def __init__(self, size, path=None, sector_size=SECTOR_SIZE, strict=True):
+        self.size = size
+        self.sector_size = sector_size
+        self.strict = strict
+        self.misuses = []
+        self.powered = True
+        self.operations = None  # list once record() was called
+        self.clear_counters()
+        self._blank = memoryview(b"\xff" * sector_size)
+        self._sectors = {}  # index -> bytearray; blank sectors are absent
+        self._marginal = {}  # index -> [kind, reads so far] after a torn erase
+        self._cut_in = None  # operations left before the cut
+        self._cut_torn = None
+        self._file = None
+        if path is not None:
+            self._open(path)
+
+    def _open(self, path):
+        try:
+            os.stat(path)
+        except OSError:
+            with open(path, "wb") as file:
+                for _ in range(self.size // self.sector_size):
+                    file.write(self._blank)
+        self._file = open(path, "r+b")  # noqa: SIM115  held as long as the chip
+        for index in range(self.size // self.sector_size):
+            self._set_sector(index, self._file.read(self.sector_size))
+
+    def close(self):
+        """Close the file, if there is one."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    # The device protocol
+
+    def read(self, address, buffer):
+        """Fill buffer from address (bytes)."""
+        self._need_power()
+        out = memoryview(buffer)
+        size = len(out)
+        self._check_range(address, size)
+        self.reads += 1
+        self.bytes_read += size
+        done = 0
+        while done < size:
+            index, offset = divmod(address + done, self.sector_size)
+            count = min(self.sector_size - offset, size - done)
+            part = out[done : done + count]
+            data = self._sectors.get(index)
+            part[:] = self._blank[:count] if data is None else memoryview(data)[offset : offset + count]
+            if index in self._marginal:
+                self._disturb(index, part)
+            done += count
+
+    def program(self, address, data):
+        """Turn ones into zeros. A one over a zero, or a program on a half-erased sector, is a misuse."""
+        data = bytes(data)
+        self._check_range(address, len(data))
+        torn = self._begin(("program", address, len(data)))
+        if torn == "before":
+            self._cut()
+        self.programs += 1
+        self.bytes_programmed += len(data)
+        done, weak_bits, rest = len(data), 0xFF, b""
+        if torn is not None and torn != "after":
+            kind, count, weak_bits = torn
+            if kind == "bytes":
+                done, rest = count, data[count : count + 1]
+            else:
+                done, rest = 0, data
+        mask = weak_bits ^ 0xFF
+        self._program(address, data[:done] + bytes([byte | mask for byte in rest]))
+        if torn is not None:
+            self._cut()
+
+    def erase(self, sector_index):
+        """Set a sector to 0xFF."""
+        if not 0 <= sector_index < self.size // self.sector_size:
+            self._misuse(f"erase of sector {sector_index}, which is not there")
+        torn = self._begin(("erase", sector_index))
+        if torn == "before":
+            self._cut()
+        self.erases += 1
+        if torn is None or torn == "after":
+            self._set_sector(sector_index, self._blank)
+            self._marginal.pop(sector_index, None)
+        else:
+            self._tear_erase(sector_index, torn)
+        if torn is not None:
+            self._cut()
+
+    # Power
+
+    def cut_at(self, operation_index, torn):
+        """Cut the power in an operation to come: 0 is the next program or erase.
+
+        torn: "before", "after", or one of `torn_kinds`. PowerCut is raised
+        there and by whatever is done before `power_on`.
+        """
+        self._cut_in = operation_index
+        self._cut_torn = torn
+
+    def power_on(self):
+        """Power again; a cut that is still to come is called off."""
+        self.powered = True
+        self._cut_in = None
+
+    def torn_kinds(self, operation):
+        """What a cut can do to an operation of `operations`, as a list for `cut_at`.
+
+        Program: ("bytes", n, bits): n bytes are done and of the next one those
+        zeros that `bits` selects; ("weak", 0, bits): of every byte. Erase:
+        ("head", n) or ("tail", n): n bytes there are erased, the rest is old;
+        "noisy", "random", "flicker": each read finds other bits.
+        """
+        if operation[0] == "erase":
+            kinds = ["before", ("head", 16), ("head", self.sector_size // 2), ("tail", self.sector_size - 48)]
+            kinds += ["noisy", "random", "flicker", "after"]
+        else:
+            size = operation[2]
+            kinds = ["before", ("bytes", 0, 0x0F), ("weak", 0, 0x55)]
+            for count, bits in ((1, 0), (size // 4, 0x81), (size // 2, 0), (size - 16, 0), (size - 1, 0x30)):
+                if 0 < count < size and ("bytes", count, bits) not in kinds:
+                    kinds.append(("bytes", count, bits))
+            kinds.append("after")
+        return kinds
+
+    # Looking at it and meddling with it
+
+    def record(self):
+        """Start the list `operations` anew: ("program", address, size) and ("erase", sector_index)."""
+        self.operations = []
+
+    def clear_counters(self):
+        """Set reads, bytes_read, programs, bytes_programmed and erases to 0."""
+        self.reads = self.bytes_read = self.programs = self.bytes_programmed = self.erases = 0
+
+    def fork(self):
+        """A chip of its own with the same contents, in memory, powered, counters at 0."""
+        other = NorFlash(self.size, None, self.sector_size, self.strict)
+        for index, data in self._sectors.items():
+            other._sectors[index] = bytearray(data)
+        for index, state in self._marginal.items():
+            other._marginal[index] = list(state)
+        return other
+
+    def image(self):
+        """All of the contents as bytes; half-erased sectors as they were before the erase."""
+        parts = []
+        for index in range(self.size // self.sector_size):
+            parts.append(self._sectors.get(index, self._blank))
+        return b"".join(parts)
+
+    def load(self, image):
+        """Take over an image of at most the chip's size; what it does not cover becomes blank."""
+        image = memoryview(image)
+        self._marginal.clear()
+        for index in range(self.size // self.sector_size):
+            self.load_sector(index, image[index * self.sector_size : (index + 1) * self.sector_size])
+
+    def sector(self, index):
+        """Contents of a sector as bytes."""
+        return bytes(self._sectors.get(index, self._blank))
+
+    def load_sector(self, index, data):
+        """Put data (at most a sector) at the head of a sector, blank the rest: for playing back."""
+        self._marginal.pop(index, None)
+        self._set_sector(index, bytes(data) + b"\xff" * (self.sector_size - len(data)))
+
+    def flip_bit(self, address, bit):
+        """Turn one bit over, as no program could."""
+        index, offset = divmod(address, self.sector_size)
+        data = bytearray(self.sector(index))
+        data[offset] ^= 1 << bit
+        self._set_sector(index, data)
+
+    # Inside
+
+    def _need_power(self):
+        if not self.powered:
+            raise PowerCut()
+
+    def _check_range(self, address, size):
+        if address < 0 or address + size > self.size:
+            self._misuse(f"{size} bytes at 0x{address:x} leave the chip")
+
+    def _misuse(self, what):
+        self.misuses.append(what)
+        if self.strict:
+            raise FlashMisuse(what)
+
+    def _begin(self, operation):
+        """Count an operation; returns how it is torn or None."""
+        self._need_power()
+        if self.operations is not None:
+            self.operations.append(operation)
+        if self._cut_in is None:
+            return None
+        self._cut_in -= 1
+        return self._cut_torn if self._cut_in < 0 else None
+
+    def _cut(self):
+        self.powered = False
+        self._cut_in = None
+        raise PowerCut()
+
+    def _set_sector(self, index, data):
+        if data == self._blank:
+            self._sectors.pop(index, None)
+        else:
+            self._sectors[index] = bytearray(data)
+        self._write_through(index)
+
+    def _write_through(self, index):
+        if self._file:
+            self._file.seek(index * self.sector_size)
+            self._file.write(self._sectors.get(index, self._blank))
+            self._file.flush()
+
+    def _program(self, address, data):
+        done = 0
+        while done < len(data):
+            index, offset = divmod(address + done, self.sector_size)
+            part = data[done : done + self.sector_size - offset]
+            if index in self._marginal:
+                self._misuse(f"program at 0x{address + done:x} on a half-erased sector")
+            old = self._sectors.get(index)
+            if old is None:
+                old = self._sectors[index] = bytearray(self._blank)
+            view = memoryview(old)[offset : offset + len(part)]
+            was = int.from_bytes(view, "big")
+            wanted = int.from_bytes(part, "big")
+            if was & wanted != wanted:
+                self._misuse(f"program at 0x{address + done:x} turns a zero into a one")
+            view[:] = (was & wanted).to_bytes(len(part), "big")
+            self._write_through(index)
+            done += len(part)
+
+    def _tear_erase(self, index, torn):
+        if torn in _READS_OF:
+            # The bits stay what they were below the reads' noise. A sector
+            # that was half erased before gets the kind of the newer tear.
+            self._sectors.setdefault(index, bytearray(self._blank))
+            self._marginal[index] = [torn, 0]
+            return
+        data = bytearray(self.sector(index))
+        kind, count = torn
+        first = 0 if kind == "head" else self.sector_size - count
+        memoryview(data)[first : first + count][:] = self._blank[:count]
+        # The part that reads old stays marginal where it was before.
+        self._set_sector(index, data)
+
+    def _disturb(self, index, part):
+        state = self._marginal[index]
+        state[1] += 1
+        noise = hashlib.sha256(b"%d %d" % (index, state[1])).digest()
+        kinds = _READS_OF[state[0]]
+        kind = kinds[noise[0] % len(kinds)]
+        size = len(part)
+        if kind == "blank":
+            part[:] = self._blank[:size]
+        elif kind != "old":
+            noise = (noise * (size // 32 + 1))[:size]
+            if kind == "lifted":
+                bits = int.from_bytes(noise, "big") | int.from_bytes(part, "big")
+                noise = bits.to_bytes(size, "big")
+            part[:] = noise
