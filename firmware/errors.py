@@ -56,17 +56,18 @@ class FieldError(InkanError):
 
 
 class AuthError(InkanError):
-    """ID and password were refused.
+    """A session was refused. `code` says why; "wrong" is ID and password alike.
 
-    `remaining` is the number of attempts left for the module, `delay_ms` how
+    `failures_left` is what the module allows before it locks, `delay_ms` how
     long it answers nothing now.
     """
 
     code = "auth"
 
-    def __init__(self, remaining, delay_ms):
-        super().__init__(remaining, delay_ms)
-        self.remaining = remaining
+    def __init__(self, code, failures_left, delay_ms):
+        super().__init__(code)
+        self.code = code
+        self.failures_left = failures_left
         self.delay_ms = delay_ms
 
 
@@ -77,19 +78,23 @@ class CredentialError(InkanError):
 
 
 class SessionError(InkanError):
-    """There is no open session, or it may not do this."""
+    """There is no open session, or it may not do this. `code` says which."""
 
     code = "session"
 
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
 
 class LinkError(InkanError):
-    """A peer could not be reached or did not keep to the protocol."""
+    """A peer could not be reached or did not keep to the protocol. `code` says how."""
 
     code = "link"
 
-    def __init__(self, reason):
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
 
 
 class TimeError(InkanError):

@@ -20,7 +20,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -189,7 +188,7 @@ def golden(request):
             image.save(expected_path)
             return
         if not expected_path.is_file():
-            pytest.fail(f"no golden picture {expected_path.relative_to(ROOT)}: look at it, then `make golden`")
+            pytest.fail(f"no golden picture {expected_path.relative_to(ROOT)}: run `make golden`, look at it")
         with Image.open(expected_path) as opened:
             expected = opened.convert(image.mode)
         if expected.size == image.size and expected.tobytes() == image.tobytes():

@@ -17,8 +17,8 @@ def test_every_error_has_its_own_code():
 
 def test_errors_carry_what_a_caller_acts_on():
     with raises(errors.AuthError) as caught:
-        raise errors.AuthError(3, 2000)
-    assert (caught.value.remaining, caught.value.delay_ms) == (3, 2000)
+        raise errors.AuthError("wrong", 3, 2000)
+    assert (caught.value.code, caught.value.failures_left, caught.value.delay_ms) == ("wrong", 3, 2000)
     with raises(errors.InkanError) as caught:
         raise errors.FieldError("customer.name", "too_long")
     assert (caught.value.field, caught.value.reason) == ("customer.name", "too_long")

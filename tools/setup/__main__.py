@@ -1,8 +1,9 @@
 """python3 -m tools.setup PART...: bring these parts of the set-up up to date."""
 
+import subprocess
 import sys
 
-from tools.setup import BUILD, SetupError, debian, interpreter, locked, programs, python_env, say
+from tools.setup import BUILD, ROOT, SetupError, debian, interpreter, locked, programs, python_env, say
 
 _FONT_PACKAGE = "xfonts-shinonome"
 
@@ -22,11 +23,20 @@ def micropython():
 
 
 def fonts():
-    """build/fonts/usr/share/fonts/X11/misc/*.pcf.gz, the Shinonome bitmap fonts."""
+    """build/fonts/, the Shinonome bitmap fonts, and build/font/glyphs12.bin made from them."""
     folder = BUILD / "fonts"
     if not folder.is_dir():
         say("the LCD's font comes as Debian's package, about 1 MB")
         debian.fetch([_FONT_PACKAGE], debian.SUITE, folder)
+    made = BUILD / "font" / "glyphs12.bin"
+    newest = max(path.stat().st_mtime for path in [folder, *(ROOT / "tools" / "font").glob("*.py")])
+    if not made.exists() or made.stat().st_mtime < newest:
+        say("converting the font")
+        made.parent.mkdir(exist_ok=True)
+        command = [BUILD / "venv" / "bin" / "python", "-m", "tools.font", folder, made]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            raise SetupError(f"the font in {folder} could not be converted")
+        made.touch()
 
 
 PARTS = {

@@ -54,7 +54,8 @@ def parse_deb822(text):
         fields = {}
         for match in re.finditer(r"^([\w-]+):(.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE):
             fields[match[1].lower()] = match[2].strip()
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "").lower() in ("no", "false"):
+        enabled = fields.get("enabled", "yes").lower() not in ("no", "false")
+        if not enabled or "deb" not in fields.get("types", "").split():
             continue
         suites, components = fields.get("suites", "").split(), fields.get("components", "").split()
         for uri in fields.get("uris", "").split():
@@ -94,7 +95,8 @@ def mirrors(sources, codename):
 
 def _codename():
     release = Path("/etc/os-release")
-    match = re.search(r'^VERSION_CODENAME="?(\w+)', release.read_text() if release.exists() else "", re.MULTILINE)
+    text = release.read_text() if release.exists() else ""
+    match = re.search(r'^VERSION_CODENAME="?(\w+)', text, re.MULTILINE)
     return match[1] if match else ""
 
 

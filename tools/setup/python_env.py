@@ -65,9 +65,12 @@ def _add_pip():
     try:
         debian.fetch([_PIP_PACKAGE], debian.SUITE, folder)
     except SetupError as error:
-        raise SetupError(f"{error}\nNeeded: pip. As root: apt-get install python3-venv, then try again.") from None
+        raise SetupError(
+            f"{error}\nNeeded: pip. As root: apt-get install python3-venv, then try again."
+        ) from None
     wheel = next(folder.glob("usr/share/python-wheels/pip-*.whl"))
-    if subprocess.run([_PYTHON, wheel / "pip", "install", "--quiet", "--no-index", wheel], check=False).returncode:
+    command = [_PYTHON, wheel / "pip", "install", "--quiet", "--no-index", wheel]
+    if subprocess.run(command, check=False).returncode:
         raise SetupError("pip could not be installed into build/venv")
 
 
