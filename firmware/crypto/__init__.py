@@ -1,0 +1,1 @@
+"""Cryptography, rank 1: nothing is imported before it is used."""
