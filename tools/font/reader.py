@@ -12,8 +12,10 @@ order.
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -22,7 +24,7 @@ from tools.font import source
 WIDTH = 128
 HEIGHT = 64
 ROW_TOPS = (0, 13, 26, 39, 52)
-# The scrollbar's columns, on rows below the title.
+# The scrollbar's columns, on rows below the title. They are text's where there is none.
 _SCROLLBAR_LEFT = 126
 _UNLIT = 0
 _LIT = 0xFFF
@@ -32,12 +34,28 @@ NOT_IN_FONT = "\N{REPLACEMENT CHARACTER}"
 _COST_CELL = 10
 _COST_BLANK_COLUMN = 3
 _COST_UNKNOWN_COLUMN = 200
+_COST_OFF_GRID = 40
 
 _LCD_LIT = (0x1B, 0x28, 0x1A)
 _LCD_UNLIT = (0xB4, 0xC7, 0x9A)
 _LCD_GAP_COVERS = 110  # of 255: how much of a dot's colour the line beside it hides
 
 Frame = bytes | bytearray | memoryview | Image.Image
+
+
+class _Piece(NamedTuple):
+    """`size` columns of a row; `characters` they may be, None for blank ones."""
+
+    size: int
+    characters: str | None
+
+
+class _Step(NamedTuple):
+    """The last piece of a parse, what all of it costs, and what stands before."""
+
+    cost: int
+    piece: _Piece | None
+    before: "_Step | None"
 
 
 def font_folder() -> Path:
@@ -150,11 +168,21 @@ def to_image(frame: Frame, scale: int = 1, lcd_colours: bool = True) -> Image.Im
 
 
 def _row_columns(columns: list[int], row: int) -> list[int]:
-    end = WIDTH if row == 0 else _SCROLLBAR_LEFT
+    end = _SCROLLBAR_LEFT if row and _has_scrollbar(columns) else WIDTH
     return [column >> ROW_TOPS[row] & _LIT for column in columns[:end]]
 
 
-def _occurrences(columns: list[int], text: str):
+def _has_scrollbar(columns: list[int]) -> bool:
+    """Whether the last two columns hold one run of dots below the title, and nothing else.
+
+    A run over just one row is the end of inverse text.
+    """
+    left, right = (column >> ROW_TOPS[1] << ROW_TOPS[1] for column in columns[_SCROLLBAR_LEFT:])
+    one_run = left != 0 and (left + (left & -left)) & left == 0
+    return left == right and one_run and left not in (_LIT << top for top in ROW_TOPS)
+
+
+def _occurrences(columns: list[int], text: str) -> Iterator[tuple[int, int]]:
     """Yield (first column, column after) for each place where the text stands."""
     cells = [render(character) for character in text]
     size = sum(map(len, cells))
@@ -193,40 +221,55 @@ def _preference(code_point: int) -> tuple[int, int]:
 
 
 def _read_row(columns: list[int]) -> str:
-    """The parse of least cost: few cells, hence wide ones, and no column left over."""
-    known = _characters_by_columns()
-    width = len(columns)
-    # For each column: least cost up to there, size of the last piece, what it is.
-    best: list[tuple[int, int, str | None]] = [(0, 0, None)]
-    for end in range(1, width + 1):
-        column = columns[end - 1]
-        blank = column in (_UNLIT, _LIT)
-        choices = [
-            (
-                best[end - 1][0] + (_COST_BLANK_COLUMN if blank else _COST_UNKNOWN_COLUMN),
-                1,
-                None if blank else UNKNOWN_DOTS,
-            )
-        ]
-        for size in (source.HALF_WIDTH, source.FULL_WIDTH):
-            if size <= end:
-                cell = tuple(columns[end - size : end])
-                cost = best[end - size][0] + _COST_CELL
-                if cell in known:
-                    choices.append((cost, size, known[cell]))
-                elif cell in ((_UNLIT,) * size, (_LIT,) * size):
-                    choices.append((cost, size, None))
-        best.append(min(choices, key=lambda choice: (choice[0], -choice[1])))
-    pieces = []
-    end = width
-    while end:
-        _, size, characters = best[end]
-        pieces.append((size, characters))
-        end -= size
+    """The parse of least cost: few cells, hence wide ones, and no column left over.
+
+    Cells stand on a grid of 6 dots wherever text runs on, which settles where
+    a glyph of few dots begins; to leave the grid costs extra.
+    """
+    pieces: list[_Piece] = []
+    step = _parse(columns)
+    while step is not None:
+        if step.piece is not None:
+            pieces.append(step.piece)
+        step = step.before
     return _join(reversed(pieces))
 
 
-def _join(pieces) -> str:
+def _parse(columns: list[int]) -> _Step:
+    known = _characters_by_columns()
+    grid = range(source.HALF_WIDTH)
+    # best[x][offset]: the least way to explain the columns before x, cells standing at x % 6 == offset.
+    best: list[list[_Step]] = [[_Step(offset, None, None) for offset in grid]]
+    for end in range(1, len(columns) + 1):
+        column = columns[end - 1]
+        blank = column in (_UNLIT, _LIT)
+        single = _Piece(1, None if blank else UNKNOWN_DOTS)
+        single_cost = _COST_BLANK_COLUMN if blank else _COST_UNKNOWN_COLUMN
+        steps = [
+            _Step(best[end - 1][offset].cost + single_cost, single, best[end - 1][offset]) for offset in grid
+        ]
+        offset = end % source.HALF_WIDTH
+        for size in (source.HALF_WIDTH, source.FULL_WIDTH):
+            cell = tuple(columns[max(0, end - size) : end])
+            solid = cell in ((_UNLIT,) * size, (_LIT,) * size)
+            if len(cell) == size and (solid or cell in known):
+                before = best[end - size][offset]
+                step = _Step(before.cost + _COST_CELL, _Piece(size, known.get(cell)), before)
+                if step.cost <= steps[offset].cost:
+                    steps[offset] = step
+        least = min(steps, key=lambda step: step.cost)
+        best.append(
+            [
+                step
+                if step.cost <= least.cost + _COST_OFF_GRID
+                else _Step(least.cost + _COST_OFF_GRID, None, least)
+                for step in steps
+            ]
+        )
+    return min(best[-1], key=lambda step: step.cost)
+
+
+def _join(pieces: Iterable[_Piece]) -> str:
     text = ""
     gap = last_size = 0
     for size, characters in pieces:
