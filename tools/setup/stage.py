@@ -105,7 +105,8 @@ def _compile(job):
             [compiler(), "-s", name, "-o", compiled, source], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            return done.stderr.strip() or f"{name}: mpy-cross ended with {done.returncode}"
+            complaint = done.stderr.replace(str(source), name).strip()
+            return complaint or f"{name}: mpy-cross ended with {done.returncode}"
         write_if_changed(cached, compiled.read_bytes())
     return None
 

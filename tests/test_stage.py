@@ -1,0 +1,99 @@
+"""Staging: what is flashed is what the tree holds, compiled, and nothing else."""
+
+import os
+import subprocess
+
+import pytest
+
+from tools.setup import BUILD, ROOT
+from tools.setup.stage import StageError, stage
+
+
+@pytest.fixture
+def a_tree(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "firmware" / "store").mkdir(parents=True)
+    (tree / "main.py").write_text("from firmware.store import vault\nprint(vault.answer())\n")
+    (tree / "firmware" / "__init__.py").touch()
+    (tree / "firmware" / "store" / "__init__.py").touch()
+    (tree / "firmware" / "store" / "vault.py").write_text("def answer():\n    return 42\n")
+    (tree / "build" / "font").mkdir(parents=True)
+    (tree / "build" / "font" / "glyphs12.bin").write_bytes(b"font")
+    (tree / "tools").mkdir()
+    (tree / "tools" / "never.py").touch()
+    return tree
+
+
+def files_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def run_main(folder):
+    command = [BUILD / "bin" / "micropython", "main.py"]
+    environment = {**os.environ, "MICROPYPATH": ":.frozen"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_the_staged_module_runs(a_tree, tmp_path):
+    out = stage(tmp_path / "out", a_tree)
+    assert files_in(out) == [
+        "firmware/__init__.mpy",
+        "firmware/store/__init__.mpy",
+        "firmware/store/vault.mpy",
+        "glyphs12.bin",
+        "main.py",
+    ]
+    assert run_main(out).stdout == "42\n"
+
+
+def test_source_can_be_staged_instead(a_tree, tmp_path):
+    out = stage(tmp_path / "out", a_tree, as_mpy=False)
+    assert "firmware/store/vault.py" in files_in(out)
+    assert run_main(out).stdout == "42\n"
+
+
+def test_an_overlay_stands_in_for_files_of_the_tree(a_tree, tmp_path):
+    broken = {"firmware/store/vault.py": "def answer():\n    return 'broken on purpose'\n"}
+    out = stage(tmp_path / "out", a_tree, overlay=broken)
+    assert run_main(out).stdout == "broken on purpose\n"
+    stage(out, a_tree)
+    assert run_main(out).stdout == "42\n"
+
+
+def test_staging_again_writes_nothing_and_removes_what_went(a_tree, tmp_path):
+    out = stage(tmp_path / "out", a_tree)
+    before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
+    stage(out, a_tree)
+    assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == before
+    (a_tree / "firmware" / "store" / "vault.py").unlink()
+    stage(out, a_tree)
+    assert set(before) - set(files_in(out)) == {"firmware/store/vault.mpy"}
+
+
+def test_every_file_that_does_not_compile_is_named(a_tree, tmp_path):
+    overlay = {"firmware/first.py": "def (:", "firmware/second.py": "x = = 1", "firmware/good.py": "x = 1"}
+    with pytest.raises(StageError) as caught:
+        stage(tmp_path / "out", a_tree, overlay=overlay)
+    assert "firmware/first.py" in str(caught.value) and "firmware/second.py" in str(caught.value)
+    assert "good" not in str(caught.value)
+    assert "firmware/good.mpy" in files_in(tmp_path / "out")
+
+
+def test_a_folder_with_other_peoples_files_is_left_alone(a_tree, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep")
+    with pytest.raises(StageError, match="name another folder"):
+        stage(tmp_path / "mine", a_tree)
+    assert files_in(tmp_path / "mine") == ["letter.txt"]
+
+
+def test_an_error_on_the_module_names_file_and_line(a_tree, tmp_path):
+    out = stage(tmp_path / "out", a_tree, overlay={"firmware/store/vault.py": "def answer():\n    1 // 0\n"})
+    assert 'File "firmware/store/vault.py", line 2' in run_main(out).stderr + run_main(out).stdout
+
+
+def test_the_tree_itself_compiles(tmp_path):
+    out = stage(tmp_path / "out", ROOT)
+    assert "firmware/errors.mpy" in files_in(out)
