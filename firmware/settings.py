@@ -1,1 +1,63 @@
-"""Every limit, timeout and UUID, each with its unit in its name."""
+"""Every limit, timeout and UUID, each with its unit in its name, and the codes that units share."""
+
+# Trusted time counts from 2000; nothing before this build can be now (S15).
+BUILD_TIME_S = 820_540_800  # 2026-01-01
+
+# Clock. A boot adds what a cut can lose of a fine tick, see docs/format.md.
+CLOCK_TICK_S = 600
+CLOCK_FINE_TICK_S = 60
+CLOCK_BOOT_CHARGE_S = 60
+
+# Sessions and attempts
+SESSION_IDLE_MS = 180_000
+ATTEMPT_TIMEOUT_MS = 60_000
+DELAY_FIRST_MS = 1_000  # doubles with each failure in a row
+DELAY_MAX_MS = 60_000
+DELAY_SLICE_MS = 250
+KEYPAD_RESERVED_FAILURES = 2  # BLE and relay cannot spend these (S5)
+DERIVE_SLICE_ITERATIONS = 64
+
+# What a credential may ask for (docs/api.md)
+CREDENTIAL_ITERATIONS_MIN = 1_000
+CREDENTIAL_ITERATIONS_MAX = 100_000
+CREDENTIAL_DIGITS_MIN = 8
+CREDENTIAL_DIGITS_MAX = 16
+CREDENTIAL_LIFETIME_MIN_S = 60
+CREDENTIAL_LIFETIME_MAX_S = 31_536_000
+CREDENTIAL_SUCCESSES_MAX = 1_000
+CREDENTIAL_FAILURES_MAX = 100
+CREDENTIAL_CHANGES_MAX = 1_000
+
+# Reads that must agree before tamper latches (S19)
+TAMPER_READS = 3
+
+# Doors, as on flash
+DOOR_NONE = 0
+DOOR_KEYPAD = 1
+DOOR_BLE = 2
+DOOR_RELAY = 3
+DOOR_SERIAL = 4
+
+# Issuers of a credential, as on flash
+ISSUER_NONE = 0
+ISSUER_CONNECTION = 1
+ISSUER_FACTORY_IDENTITY = 2
+ISSUER_FACTORY = 3
+
+# Why a credential ended, as on flash
+ENDED_NOT = 0
+ENDED_EXPIRED = 1
+ENDED_SUCCESSES = 2
+ENDED_FAILURES = 3
+ENDED_CHANGES = 4
+ENDED_REVOKED = 5
+ENDED_REPLACED = 6
+ENDED_BROKEN = 7
+ENDED_WIPED = 8
+
+# Groups of fields: the upper half of a field id
+GROUP_CUSTOMER = 1
+GROUP_USAGE_HISTORY = 2
+GROUP_SITE = 3
+GROUP_CAPACITY = 4
+GROUP_CONNECTION = 5
