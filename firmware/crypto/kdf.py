@@ -44,7 +44,7 @@ def hkdf(ikm, info, length, salt=b""):
 
 
 class Pbkdf2:
-    """One 32-byte block of PBKDF2-HMAC-SHA256 (RFC 8018, section 5.2), in slices: other work goes on between."""
+    """One 32-byte block of PBKDF2-HMAC-SHA256 (RFC 8018, 5.2), in slices: other work goes on between."""
 
     def __init__(self, password, salt, iterations):
         if iterations < 1:
