@@ -1,8 +1,7 @@
 """The error tree, on both interpreters."""
 
-from tests.dual import raises
-
 from firmware import errors
+from tests.dual import raises
 
 
 def test_every_error_has_its_own_code():
