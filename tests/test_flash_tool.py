@@ -1,0 +1,130 @@
+"""inkan-flash: an image written by the firmware's store, read by the tool that shares no code with it."""
+
+import json
+import random
+
+import pytest
+
+import tools.compat  # noqa: F401  (MicroPython's modules for the firmware under CPython)
+from firmware.store.store import Store
+from tools.flash import layout
+from tools.flash.cli import main
+from tools.flash.image import FlashImage, ImageError
+from tools.sim.chips.flash import NorFlash
+
+NAME = "印鑑 太郎"
+PRIVATE_KEY = bytes(range(32))
+W0 = bytes([7]) * 32
+
+
+def provisioned():
+    """A store on a chip, with an identity, a credential and two commits."""
+    source = random.Random(1)
+    chip = NorFlash(layout.IMAGE_SIZE)
+    store = Store(chip, source.randbytes)
+
+    def fill(new):
+        new.identity.write([(1, b"INK-00000001"), (2, b"\x01"), (6, PRIVATE_KEY)])
+        new.settings.write([(1, b"\x00")])
+
+    store.create(source.randbytes(32), fill)
+    store.start()
+    store.vault.commit([(0x11, b"somebody else"), (0x31, b"01" + b"2" * 20)])
+    store.vault.commit([(0x11, NAME.encode()), (0x31, b"01" + b"2" * 20), (0x41, (5500).to_bytes(4, "little"))])
+    store.credential.write([(1, (5).to_bytes(4, "little")), (2, W0), (5, (10000).to_bytes(4, "little"))])
+    store.attempts.append(bytes([4, 0, 1, 0]) + (5).to_bytes(4, "little") + bytes(72))
+    for number in range(40):
+        store.audit.append(bytes([number, 1]) + bytes(78))
+    return chip, store
+
+
+@pytest.fixture(scope="module")
+def image_bytes():
+    return provisioned()[0].image()
+
+
+def changed(data, at, value):
+    return data[:at] + value + data[at + len(value) :]
+
+
+def graves(data):
+    return {finding.what.split(":")[0] for finding in FlashImage(data).findings if finding.grave}
+
+
+def test_reads_what_the_store_wrote(image_bytes):
+    image = FlashImage(image_bytes)
+    assert image.sound and not image.findings
+    assert image.guard[0] == 3
+    assert (image.field("customer_name"), image.field("pv_capacity_w")) == (NAME, 5500)
+    assert image.field("address") is None
+    assert image.credential("sequence") == 5 and image.credential("w0") == W0
+    assert image.totals("attempts")["sequence"] == 5
+    assert [record.number for record in image.rings["audit"]] == list(range(1, 42))
+    assert image.rings["audit"][-1].values["event"] == 39
+
+
+def test_r3_every_byte_of_the_sealed_vault_that_differs_is_found(image_bytes):
+    slot = FlashImage(image_bytes).current["vault"]
+    start = slot.first_sector * layout.SECTOR
+    size = 64 + (int.from_bytes(image_bytes[start + 12 : start + 16], "little") // 16 + 1) * 16
+    for at in range(start, start + size):
+        flipped = changed(image_bytes, at, bytes([image_bytes[at] ^ (1 << at % 8)]))
+        assert not FlashImage(flipped).sound, f"byte {at - start}"
+
+
+def test_s9_what_is_missing_or_moved_is_named(image_bytes):
+    blank = b"\xff" * layout.SECTOR
+    assert graves(changed(image_bytes, 0, blank * 2)) == {"root_missing"}
+    assert graves(changed(image_bytes, 2 * layout.SECTOR, blank * 2)) == {"guard_missing"}
+    assert graves(changed(image_bytes, 4 * layout.SECTOR, blank * 8)) == {"vault_missing"}
+    slots = image_bytes[4 * layout.SECTOR : 12 * layout.SECTOR]
+    swapped = slots[4 * layout.SECTOR :] + slots[: 4 * layout.SECTOR]
+    assert graves(changed(image_bytes, 4 * layout.SECTOR, swapped)) == {"vault_seal"}
+    assert graves(changed(image_bytes, 30 * layout.SECTOR, blank * 16)) == {"audit_missing"}
+
+
+def test_s9_an_older_vault_with_a_valid_seal_is_a_rollback():
+    chip, store = provisioned()
+    before = chip.image()
+    store.vault.commit([(0x11, b"newer")])
+    after = chip.image()
+    old = before[4 * layout.SECTOR : 12 * layout.SECTOR]
+    assert graves(changed(after, 4 * layout.SECTOR, old)) == {"vault_rollback"}
+
+
+def test_s12_an_edit_in_a_ring_is_seen(image_bytes):
+    record = FlashImage(image_bytes).rings["audit"][3]
+    at = record.sector * layout.SECTOR + record.slot * 128 + 30
+    image = FlashImage(changed(image_bytes, at, bytes([image_bytes[at] ^ 1])))
+    assert len(image.rings["audit"]) < 41 or image.findings
+
+
+def test_command_line_prints_no_secret_and_answers_by_exit_code(image_bytes, tmp_path, capsys):
+    path = tmp_path / "flash.bin"
+    path.write_bytes(image_bytes)
+    root = FlashImage(image_bytes).root
+    assert main([str(path)]) == 0
+    assert main([str(path), "--json", "--personal"]) == 0
+    printed = capsys.readouterr().out
+    for secret in (PRIVATE_KEY, W0, root):
+        assert secret.hex() not in printed and repr(secret)[2:-1] not in printed
+    assert NAME in printed
+    assert main([str(path), "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert NAME not in printed and json.loads(printed)["sound"]
+    path.write_bytes(changed(image_bytes, 0, b"\xff" * 8192))
+    assert main([str(path)]) == 1
+    assert "root_missing" in capsys.readouterr().out
+    path.write_bytes(b"short")
+    assert main([str(path)]) == 2
+    assert main([str(tmp_path / "absent")]) == 2
+
+
+def test_no_image_is_refused():
+    with pytest.raises(ImageError):
+        FlashImage(b"\xff" * 10)
+
+
+def test_blank_image_is_not_sound():
+    image = FlashImage(b"\xff" * layout.IMAGE_SIZE)
+    assert not image.sound and not image.provisioned and not image.findings

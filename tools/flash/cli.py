@@ -1,0 +1,129 @@
+"""`inkan-flash IMAGE`: print the map of an image, check every seal, say what is wrong where."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tools.flash import layout
+from tools.flash.image import FlashImage, ImageError
+
+_HIDDEN = "(secret)"
+
+
+def shown(kind, value):
+    """An item's value as it may be printed."""
+    if kind == "secret":
+        return _HIDDEN
+    if kind == "text":
+        return value.decode("utf-8", "replace")
+    if kind in ("u8", "u16", "u32"):
+        return int.from_bytes(value, "little")
+    if kind == "der":
+        return f"DER, {len(value)} B"
+    return value.hex()
+
+
+def describe(image, personal=False):
+    """What `--json` prints: a dict without secrets, and without personal data unless asked for."""
+    areas = {}
+    for area, slots in image.slots.items():
+        areas[area] = [
+            {
+                "slot": slot.index,
+                "sector": slot.first_sector,
+                "state": slot.state,
+                "generation": slot.generation,
+                "settled": slot.settled,
+                "items": {
+                    layout.ITEMS[area].get(item_id, (f"unknown_{item_id}", "secret"))[0]: (
+                        shown(layout.ITEMS[area].get(item_id, ("", "secret"))[1], value)
+                        if personal or area != "vault"
+                        else f"{len(value)} B"
+                    )
+                    for item_id, value in slot.items.items()
+                },
+            }
+            for slot in slots
+        ]
+    return {
+        "sound": image.sound,
+        "provisioned": image.provisioned,
+        "guard_generation": image.guard[0] if image.guard else None,
+        "findings": [{"area": f.area, "sector": f.sector, "what": f.what, "grave": f.grave} for f in image.findings],
+        "slots": areas,
+        "rings": {
+            name: {
+                "records": len(records),
+                "first": records[0].number if records else None,
+                "last": records[-1].number if records else None,
+                "torn": image.broken_after_last[name],
+                "newest": records[-1].values if records else None,
+            }
+            for name, records in image.rings.items()
+        },
+    }
+
+
+def sector_map(image):
+    """One character a sector, 48 a row: `.` blank, `#` used, `!` something grave."""
+    grave = {finding.sector for finding in image.findings if finding.grave}
+    marks = []
+    for sector in range(layout.SECTORS):
+        state = image.sector_state(sector)
+        marks.append("!" if sector in grave else "." if state == "blank" else "#")
+    return ["".join(marks[start : start + 48]) for start in range(0, layout.SECTORS, 48)]
+
+
+def print_report(image, personal, out):
+    print("sectors  map (. blank, # used, ! wrong)", file=out)
+    for row, line in enumerate(sector_map(image)):
+        print(f"{row * 48:>7}  {line}", file=out)
+    print(file=out)
+    for name, (first, count) in layout.AREAS.items():
+        used = sum(image.sector_state(sector) != "blank" for sector in range(first, first + count))
+        print(f"{first:>3}..{first + count - 1:<3} {name:<12} {used} of {count} sectors used", file=out)
+    if image.guard:
+        print(f"\nguard: generation {image.guard[0]}", file=out)
+    described = describe(image, personal)
+    for area, slots in described["slots"].items():
+        for slot in slots:
+            text = f"{area} slot {slot['slot']} (sector {slot['sector']}): {slot['state']}"
+            if slot["state"] == "valid":
+                text += f", generation {slot['generation']}, seal holds"
+            print(text, file=out)
+            for name, value in slot["items"].items():
+                print(f"    {name:<22} {value}", file=out)
+    for name, ring in described["rings"].items():
+        print(f"ring {name}: {ring['records']} records, {ring['first']}..{ring['last']}", file=out)
+    print(file=out)
+    for finding in image.findings:
+        print(finding, file=out)
+    verdict = "sound" if image.sound else "NOT SOUND" if image.provisioned or image.findings else "blank"
+    print(f"verdict: {verdict}", file=out)
+
+
+def main(arguments=None):
+    """Exit code 0 sound, 1 not sound, 2 no image."""
+    parser = argparse.ArgumentParser(prog="inkan-flash", description=__doc__)
+    parser.add_argument("image", type=Path, help="dump of the partition `inkan`, 589,824 bytes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
+    parser.add_argument("--personal", action="store_true", help="print personal data too (never keys)")
+    options = parser.parse_args(arguments)
+    try:
+        image = FlashImage(options.image.read_bytes())
+    except OSError as error:
+        print(f"inkan-flash: {options.image}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ImageError as error:
+        print(f"inkan-flash: {options.image}: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(describe(image, options.personal), ensure_ascii=False, indent=1))
+    else:
+        print_report(image, options.personal, sys.stdout)
+    return 0 if image.sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
