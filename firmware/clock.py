@@ -7,7 +7,6 @@ from micropython import const
 from firmware import settings
 from firmware.errors import TimeError
 
-_FIRST = const(0)
 _BOOT = const(1)
 _TICK = const(2)
 _SET = const(3)
@@ -32,26 +31,19 @@ class Clock:
         self._base_s = 0  # powered-on seconds before this boot
         self._written_ms = 0  # uptime at the last record
         self._fine = False
-        self._writes = False
         self._trusted_s = None  # UTC at uptime 0, by the server
         self._ntp_s = None  # the same by NTP
         self.floor = build_time
         self.boot_count = 0
 
-    def create(self):
-        """Write the ring's first record: provisioning, and after a wipe that found it missing."""
-        self._ring.append(struct.pack(_BODY, _FIRST, 0, 0, 0))
-
     def start(self):
-        """Take over the sums and count this boot. Without a valid record (tamper) nothing is written."""
+        """Take over the sums and count this boot. A ring that is missing (tamper) begins at nothing."""
         last = self._ring.last()
-        if last is None:
-            return
-        self._writes = True
-        _, boots, powered_s, floor = struct.unpack_from(_BODY, last)
-        self.boot_count = boots + 1
-        self._base_s = powered_s + settings.CLOCK_BOOT_CHARGE_S
-        self.floor = max(self.floor, floor)
+        if last:
+            _, self.boot_count, self._base_s, floor = struct.unpack_from(_BODY, last)
+            self.floor = max(self.floor, floor)
+        self.boot_count += 1
+        self._base_s += settings.CLOCK_BOOT_CHARGE_S
         self._write(_BOOT)
 
     def uptime_ms(self):
@@ -115,8 +107,7 @@ class Clock:
 
     def _write(self, kind):
         self._written_ms = self.uptime_ms()
-        if self._writes:
-            self._ring.append(struct.pack(_BODY, kind, self.boot_count, self.powered_s(), self.floor))
+        self._ring.append(struct.pack(_BODY, kind, self.boot_count, self.powered_s(), self.floor))
 
 
 def _need_time(now):
