@@ -72,9 +72,13 @@ class AuthError(InkanError):
 
 
 class CredentialError(InkanError):
-    """Authentication information is missing, ended, malformed or out of scope."""
+    """Authentication information is missing, ended or malformed. `code` says which."""
 
     code = "credential"
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
 
 
 class SessionError(InkanError):
