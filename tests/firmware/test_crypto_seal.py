@@ -165,6 +165,13 @@ def test_r3_wrong_padding_under_a_right_tag_is_refused():
         assert message == bytes(len(message))
 
 
+def test_r3_no_body_or_half_a_block_under_a_right_tag_is_refused():
+    for size in (0, 1, 15, 17):
+        message = bytearray(IV + bytes(size))
+        message += hmac_sha256(KEY[32:], b"\x0b\x00", CONTEXT, message)
+        assert_refused(message)
+
+
 def test_one_sealer_serves_many_messages():
     sealer = Sealer(KEY)
     bad = bytearray(96)
