@@ -1,0 +1,136 @@
+"""Command line of the PPS's server: `python -m tools.pps serve --data DIR`."""
+
+import argparse
+import asyncio
+import getpass
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tools.pps.errors import ServiceError
+from tools.pps.settings import MailSettings, Settings, SmsSettings
+
+_OPENAPI = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+
+
+def main(arguments=None):
+    """Run a command; returns the exit status."""
+    chosen = _parser().parse_args(arguments)
+    return chosen.run(chosen)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m tools.pps", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        help="run the three listeners",
+        description="DATABASE_URL names another database than SQLite in DIR. PPS_MAIL_PASSWORD and PPS_SMS_TOKEN "
+        "hold the gateways' secrets, PPS_CONSOLE_KEY that of the console's cookies.",
+    )
+    serve.add_argument("--data", type=Path, required=True, metavar="DIR", help="database, keys, certificates")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
+    serve.add_argument("--host-name", default="localhost", help="what modules call it by (default %(default)s)")
+    serve.add_argument("--module-port", type=int, default=8443, help="mutual TLS (default %(default)s)")
+    serve.add_argument("--enrol-port", type=int, default=8444, help="enrolment (default %(default)s)")
+    serve.add_argument("--console-port", type=int, default=8080, help="operators (default %(default)s)")
+    serve.add_argument("--console-behind-https", action="store_true", help="a proxy gives the console HTTPS")
+    serve.add_argument("--energy-url", help="another server for energy")
+    serve.add_argument("--smtp", metavar="HOST:PORT", help="mail server")
+    serve.add_argument("--smtp-user", help="log in to it, after STARTTLS")
+    serve.add_argument("--mail-from", default="noreply@localhost", help="sender (default %(default)s)")
+    serve.add_argument("--sms-url", help="SMS gateway: POST {to, text}")
+    serve.set_defaults(run=_serve)
+
+    operator = commands.add_parser("add-operator", help="somebody who may use the console")
+    operator.add_argument("--data", type=Path, required=True, metavar="DIR")
+    operator.add_argument("name")
+    operator.add_argument("--random", action="store_true", help="make a password and print it")
+    operator.set_defaults(run=_add_operator)
+
+    openapi = commands.add_parser("openapi", help="write docs/openapi.json")
+    openapi.set_defaults(run=_write_openapi)
+    return parser
+
+
+def _serve(chosen):
+    mail = None
+    if chosen.smtp:
+        host, _, port = chosen.smtp.rpartition(":")
+        password = os.environ.get("PPS_MAIL_PASSWORD")
+        mail = MailSettings(host, int(port), chosen.mail_from, chosen.smtp_user, password)
+    sms = SmsSettings(chosen.sms_url, os.environ.get("PPS_SMS_TOKEN")) if chosen.sms_url else None
+    settings = Settings(
+        chosen.data,
+        host=chosen.host,
+        host_name=chosen.host_name,
+        module_port=chosen.module_port,
+        enrol_port=chosen.enrol_port,
+        console_port=chosen.console_port,
+        database_url=os.environ.get("DATABASE_URL"),
+        energy_url=chosen.energy_url,
+        mail=mail,
+        sms=sms,
+        console_behind_https=chosen.console_behind_https,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_serve_until_told(settings))
+    return 0
+
+
+async def _serve_until_told(settings):
+    from tools.pps.server import PpsServer
+
+    server = PpsServer(settings)
+    await server.start()
+    print(f"console    {server.console_url}")
+    print(f"modules    {server.credential_url}")
+    print(f"enrolment  {server.enrol_host}", flush=True)
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+    await server.stop()
+
+
+def _add_operator(chosen):
+    from tools.pps.db import Database
+    from tools.pps.services.operators import Operators
+
+    password = secrets.token_urlsafe(12) if chosen.random else getpass.getpass("Password: ")
+    chosen.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = Settings(chosen.data, database_url=os.environ.get("DATABASE_URL"))
+    database = Database(settings.resolved_database_url())
+    try:
+        database.migrate()
+        Operators(database, lambda: int(time.time())).add(chosen.name, password)
+    except ServiceError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    finally:
+        database.close()
+    if chosen.random:
+        print(password)
+    return 0
+
+
+def openapi_text():
+    """docs/openapi.json as it has to be."""
+    from tools.pps.app import openapi
+
+    return json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _write_openapi(chosen):
+    _OPENAPI.write_text(openapi_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The three applications: modules (mutual TLS), enrolment (TLS), console (operators)."""
+
+import asyncio
+import contextlib
+import re
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from tools.pps.console import build_console
+from tools.pps.errors import ServiceError
+from tools.pps.middleware import BodyLimit, ErrorBoundary, ModuleIdentityGate
+from tools.pps.module_api import FACTORY_PATHS, enrol_router, module_router
+from tools.pps.wakeups import recheck
+
+VERSION = "1"
+
+_NAME = re.compile(r"[a-z0-9_]{1,32}")
+_HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 415: "bad_request"}
+
+
+def module_app(services, identity_reader):
+    """The application behind the listener with mutual TLS."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        task = asyncio.create_task(recheck(services.wakeups, services.credentials.news_versions))
+        yield
+        task.cancel()
+
+    app = _api(services, lifespan=lifespan)
+    app.include_router(module_router)
+    return ErrorBoundary(ModuleIdentityGate(BodyLimit(app), identity_reader, FACTORY_PATHS))
+
+
+def enrol_app(services):
+    """The application behind the listener without client certificates."""
+    app = _api(services)
+    app.include_router(enrol_router)
+    return ErrorBoundary(BodyLimit(app))
+
+
+def console_app(services, key, enrol_host, *, behind_https=False):
+    """The operators' application. key: secret of its session cookies; enrol_host: what a user types to enrol."""
+    return build_console(services, key, enrol_host, behind_https=behind_https)
+
+
+def openapi():
+    """The module API as an OpenAPI document (a dict)."""
+    app = _api(None)
+    app.include_router(module_router)
+    app.include_router(enrol_router)
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {
+        "module": {"type": "mutualTLS", "description": "connection, or factory identity"}
+    }
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            operation["security"] = [{"module": []}] if path in FACTORY_PATHS else []
+    return document
+
+
+def _api(services, lifespan=None):
+    app = FastAPI(
+        title="Inkan module API",
+        version=VERSION,
+        description="Between information module and PPS server. docs/api.md says what it means.",
+        license_info={"name": "MIT"},
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.state.services = services
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OperationalError, _unavailable)
+    app.add_exception_handler(Exception, _internal)
+    return app
+
+
+async def _service_error(request, error):
+    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else None
+    return JSONResponse(error.body(), error.status, headers)
+
+
+async def _invalid(request, error):
+    # Where and what kind, never the value: it may be a secret.
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"] if _NAME.fullmatch(str(part)) and part != "body"]
+    return JSONResponse(ServiceError("bad_request", f"{'.'.join(parts) or 'body'}: {first['type']}").body(), 422)
+
+
+async def _http_error(request, error):
+    code = _HTTP_CODES.get(error.status_code, "bad_request")
+    body = ServiceError(code, code.replace("_", " ")).body()
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _unavailable(request, error):
+    refusal = ServiceError("unavailable", "the database does not answer", retry_after_s=5)
+    return await _service_error(request, refusal)
+
+
+async def _internal(request, error):
+    # ErrorBoundary, which sees the error next, writes the log.
+    return await _service_error(request, ServiceError("internal", "the server failed"))

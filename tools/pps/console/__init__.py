@@ -1,0 +1,99 @@
+"""The operators' console: pages made on the server, which work without JavaScript."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from tools.pps.console import views
+from tools.pps.console.session import SessionCookie
+from tools.pps.errors import ServiceError
+from tools.pps.middleware import BodyLimit, ErrorBoundary
+
+_STATIC = Path(__file__).parent.with_name("static")
+
+_HEADERS = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+
+
+def build_console(services, key, enrol_host, *, behind_https=False):
+    """The console's application. key: secret of its cookies; enrol_host: what a user types to enrol."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.services = services
+    app.state.cookie = SessionCookie(key, behind_https)
+    app.state.behind_https = behind_https
+    app.state.enrol_host = enrol_host
+    app.include_router(views.router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_exception_handler(views.SignInNeeded, _sign_in)
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _not_found)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OperationalError, _internal)
+    app.add_exception_handler(Exception, _internal)
+    return _SafeHeaders(ErrorBoundary(BodyLimit(app)))
+
+
+class _SafeHeaders:
+    """Adds the headers that keep other sites, and caches, out of every answer."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, scope, receive, send):
+        async def send_with_headers(message):
+            if message["type"] == "http.response.start":
+                static = scope["path"].startswith("/static/")
+                caching = (b"cache-control", b"no-cache" if static else b"no-store")
+                message["headers"] = [*message["headers"], *_HEADERS, caching]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _sign_in(request, error):
+    if request.method != "GET":
+        return RedirectResponse("/login", 303)
+    here = request.url.path + ("?" + request.url.query if request.url.query else "")
+    return RedirectResponse("/login" + ("" if here == "/" else "?next=" + quote(here)), 303)
+
+
+def _error_page(request, status, title, detail=None):
+    visit = views.visit_of(request)
+    return visit.page("error.html", status, title=title, detail=detail)
+
+
+def _service_error(request, error):
+    if error.code == "forbidden":
+        return _error_page(request, error.status, "error_forbidden", "stale_form")
+    if error.status == 404:
+        return _error_page(request, 404, "error_not_found")
+    return _error_page(request, error.status, "error_bad_request")
+
+
+def _not_found(request, error):
+    return _error_page(request, 404, "error_not_found")
+
+
+def _http_error(request, error):
+    key = "error_not_found" if error.status_code == 404 else "error_bad_request"
+    return _error_page(request, error.status_code, key)
+
+
+def _internal(request, error):
+    return _error_page(request, 500, "error_internal")

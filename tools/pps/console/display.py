@@ -1,0 +1,77 @@
+"""How values are shown: times, durations, states, an audit record's names."""
+
+import datetime
+
+from markupsafe import Markup
+
+from tools.pps.messages import duration
+
+ONLINE_S = 90
+
+_SHORT_UNITS = ((86400, "日", "d"), (3600, "時間", "h"), (60, "分", "min"), (1, "秒", "s"))
+
+
+def local_time(seconds):
+    """A UTC time in the server's time zone, as a <time> element."""
+    utc = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    shown = utc.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return Markup('<time datetime="{}">{}</time>').format(utc.strftime("%Y-%m-%dT%H:%M:%SZ"), shown)
+
+
+def zone_name():
+    """The server's time zone: "JST (UTC+09:00)"."""
+    now = datetime.datetime.now().astimezone()
+    offset = now.strftime("%z")
+    return f"{now.tzname()} (UTC{offset[:3]}:{offset[3:]})"
+
+
+def rough_duration(seconds, language):
+    """A duration in its largest unit, rounded down: 95 -> "1 min"."""
+    for size, japanese, english in _SHORT_UNITS:
+        if seconds >= size or size == 1:
+            count = max(seconds, 0) // size
+            return f"{count}{japanese}" if language == "ja" else f"{count} {english}"
+    raise AssertionError
+
+
+def exact_duration(seconds, language):
+    """A lifetime as the user's message says it."""
+    return duration(seconds, language)
+
+
+def module_state(module, alarms, now):
+    """(key of text, kind of chip) for a module in a list."""
+    if module.last_seen_at is None:
+        return "not_seen", "quiet"
+    if (module.state or {}).get("tamper"):
+        return "tampered", "bad"
+    if now - module.last_seen_at <= ONLINE_S:
+        return "online", "good"
+    return "offline", "warn"
+
+
+CREDENTIAL_CHIPS = {
+    "waiting": "wait",
+    "offered": "wait",
+    "accepted": "good",
+    "refused": "bad",
+    "replaced": "quiet",
+    "revoked": "bad",
+    "ended": "quiet",
+}
+MESSAGE_CHIPS = {"shown": "wait", "queued": "wait", "sent": "good", "failed": "bad", "dropped": "quiet"}
+CODE_CHIPS = {"open": "wait", "used": "good", "expired": "quiet", "refused": "bad", "withdrawn": "quiet"}
+
+
+def alarm_detail(alarm):
+    """An alarm's particulars in a few signs, the same in every language."""
+    detail = alarm.detail
+    if alarm.kind == "rollback":
+        return ", ".join(f"{name} {before} → {after}" for name, (before, after) in sorted(detail.items()))
+    if alarm.kind == "audit_gap":
+        return f"#{detail['first']}–#{detail['last']}"
+    if alarm.kind == "audit_conflict":
+        return f"#{detail['number']}"
+    if alarm.kind == "credential_refused":
+        return f"#{detail['sequence']} {detail['code']}"
+    return detail["reason"]

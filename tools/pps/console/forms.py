@@ -1,0 +1,109 @@
+"""What operators type, made into what the services take."""
+
+import re
+from dataclasses import dataclass, field
+
+from tools.pps.services.credentials import (
+    CHANNEL_DEFAULT,
+    GROUPS,
+    LIFETIME_S,
+    MAX_CHANGES,
+    MAX_FAILURES,
+    MAX_SUCCESSES,
+    PASSWORD_DIGITS,
+    CredentialOrder,
+    Scope,
+)
+
+ACTIONS = ("see", "change", "delete")
+UNIT_S = {"minutes": 60, "hours": 3600, "days": 86400}
+LIMITS = {
+    "max_successes": (MAX_SUCCESSES, 3),
+    "max_failures": (MAX_FAILURES, 5),
+    "max_changes": (MAX_CHANGES, 20),
+    "password_digits": (PASSWORD_DIGITS, 8),
+}
+
+# What each kind of work needs; the operator may change it.
+TASKS = {
+    "resident": Scope(see=("customer", "site"), change=("customer",), delete=("customer", "usage_history")),
+    "equipment": Scope(see=("site", "capacity"), change=("site", "capacity"), delete=("capacity",)),
+    "contract": Scope(see=("customer", "connection"), change=("customer", "connection"), delete=("connection",)),
+    "recover": Scope(see=GROUPS, change=GROUPS, recover=True),
+    "everything": Scope(see=GROUPS, change=GROUPS, delete=GROUPS),
+}
+
+_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
+_PHONE = re.compile(r"\+?[0-9]{8,15}")
+
+
+@dataclass
+class IssueForm:
+    """The form as it is shown: `values` as text, `chosen` (action, group) pairs, `problems` {field: text}."""
+
+    task: str
+    values: dict
+    chosen: set
+    recover: bool
+    problems: dict = field(default_factory=dict)
+
+
+def blank_issue_form(task, language):
+    """The form for a kind of work, not filled in."""
+    scope = TASKS[task]
+    values = {name: str(default) for name, (_, default) in LIMITS.items()}
+    values |= {"channel": "email", "recipient": "", "language": language, "lifetime": "", "lifetime_unit": "hours"}
+    chosen = {(action, group) for action in ACTIONS for group in getattr(scope, action)}
+    return IssueForm(task, values, chosen, scope.recover)
+
+
+def read_issue_form(posted, task, text):
+    """(CredentialOrder or None, IssueForm). text: lookup of the language in which problems are told."""
+    names = (*LIMITS, "channel", "recipient", "language", "lifetime", "lifetime_unit")
+    values = {name: posted.get(name, "").strip() for name in names}
+    chosen = {(action, group) for action in ACTIONS for group in GROUPS if posted.get(f"{action}_{group}") == "on"}
+    form = IssueForm(task, values, chosen, posted.get("recover") == "on")
+    numbers = {}
+    for name, (bounds, _) in LIMITS.items():
+        numbers[name] = _whole(values[name], *bounds)
+        if numbers[name] is None:
+            form.problems[name] = text("problem_number", low=bounds[0], high=bounds[1])
+    lifetime_s = CHANNEL_DEFAULT
+    if values["lifetime"]:
+        unit_s = UNIT_S.get(values["lifetime_unit"], 1)
+        low, high = -(-LIFETIME_S[0] // unit_s), LIFETIME_S[1] // unit_s
+        lifetime = _whole(values["lifetime"], low, high)
+        if lifetime is None:
+            form.problems["lifetime"] = text("problem_number", low=low, high=high)
+        else:
+            lifetime_s = lifetime * unit_s
+    recipient = values["recipient"]
+    if values["channel"] == "sms":
+        recipient = re.sub(r"[\s().-]", "", recipient)
+    pattern = {"email": _EMAIL, "sms": _PHONE}.get(values["channel"])
+    if pattern is None or not pattern.fullmatch(recipient) or values["language"] not in ("ja", "en"):
+        form.problems["recipient"] = text("problem_recipient")
+    if not chosen and not form.recover:
+        form.problems["scope"] = text("problem_scope")
+    if form.problems:
+        return None, form
+    scope = Scope(
+        **{action: tuple(group for group in GROUPS if (action, group) in chosen) for action in ACTIONS},
+        recover=form.recover,
+    )
+    order = CredentialOrder(
+        channel=values["channel"],
+        recipient=recipient,
+        language=values["language"],
+        scope=scope,
+        lifetime_s=lifetime_s,
+        form_token=posted.get("once", "")[:64] or None,
+        **numbers,
+    )
+    return order, form
+
+
+def _whole(typed, low, high):
+    if not re.fullmatch("[0-9]{1,9}", typed):
+        return None
+    return int(typed) if low <= int(typed) <= high else None

@@ -1,0 +1,132 @@
+"""What stands before every application: limits, and one place that turns errors into answers.
+
+All of it is plain ASGI, so that a long poll still learns that its client has left.
+"""
+
+import asyncio
+import json
+import logging
+import traceback
+
+from tools.pps.errors import ServiceError
+from tools.pps.identity import CERTIFICATE_EXTENSION
+
+BODY_LIMIT = 16 * 1024
+BODY_TIMEOUT_S = 20
+
+_log = logging.getLogger("inkan.pps")
+
+
+class ErrorBoundary:
+    """Answers what nothing else has caught. Neither the answer nor the log gets a traceback, which could hold secrets:
+    the log gets the error's class and place."""
+
+    def __init__(self, app, render=None):
+        self._app = app
+        self._render = render or render_json
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message):
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except ServiceError as error:
+            if not started:
+                await self._render(error, scope, send)
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            _log.error("%s at %s:%s in %s", type(error).__name__, frame.filename, frame.lineno, scope["path"])
+            if not started:
+                await self._render(ServiceError("internal", "the server failed"), scope, send)
+
+
+async def render_json(error, scope, send):
+    """Answer a ServiceError as docs/api.md says. The connection is closed: its request may not have been read."""
+    content = json.dumps(error.body()).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),
+    ]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+class BodyLimit:
+    """Reads the whole body first, bounded in size and time. Raises ServiceError too_large, bad_request."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await _read_body(scope, receive)
+        except TimeoutError:
+            raise ServiceError("bad_request", "the body took too long", status=400) from None
+        if body is None:
+            return
+        handed_over = False
+
+        async def replay():
+            nonlocal handed_over
+            if handed_over:
+                return await receive()
+            handed_over = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
+async def _read_body(scope, receive):
+    """The body, or None where the client left."""
+    too_large = ServiceError("too_large", f"a body has at most {BODY_LIMIT} bytes")
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > BODY_LIMIT:
+            raise too_large
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > BODY_LIMIT:
+            raise too_large
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+class ModuleIdentityGate:
+    """Lets a request pass with its ModuleIdentity in scope["state"]["identity"].
+
+    A factory identity reaches the paths in `factory_paths` and nothing else, whatever else there will be (S18).
+    """
+
+    def __init__(self, app, reader, factory_paths):
+        self._app = app
+        self._reader = reader
+        self._factory_paths = factory_paths
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            certificate_der = scope.get("extensions", {}).get(CERTIFICATE_EXTENSION)
+            identity = self._reader.read(certificate_der) if certificate_der else None
+            if identity is None:
+                raise ServiceError("unauthenticated", "a module's certificate is needed")
+            if identity.kind != "connection" and scope["path"] not in self._factory_paths:
+                raise ServiceError("forbidden", "a factory identity may not do this")
+            scope.setdefault("state", {})["identity"] = identity
+        await self._app(scope, receive, send)

@@ -1,0 +1,210 @@
+"""`PpsServer`: the three listeners in one event loop, and what the virtual house does with them."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import uvicorn
+
+from tools.pps.app import console_app, enrol_app, module_app
+from tools.pps.ca import DevelopmentCa
+from tools.pps.db import Database
+from tools.pps.delivery import deliver
+from tools.pps.identity import IdentityReader
+from tools.pps.services import build_services
+from tools.pps.services.credentials import CredentialOrder
+from tools.pps.services.enrolment import Endpoints
+from tools.pps.tls_protocol import TlsProtocol
+
+_KEEP_ALIVE_S = 75
+_GRACE_S = 5
+_LOCAL_OPERATOR = "virtual house"
+
+
+class PpsServer:
+    """A PPS's server on its own development CA.
+
+    `ca` is there from the start; `services`, ports and URLs from start() on. What has no `async` may be called from
+    any thread.
+    """
+
+    def __init__(self, settings, *, clock=time.time):
+        self.settings = settings
+        self._clock = clock
+        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.ca = DevelopmentCa(Path(settings.data_dir) / "ca")
+        self.services = None
+        self.module_port = self.enrol_port = self.console_port = None
+        self._database = None
+        self._listeners = []
+        self._tasks = []
+
+    @property
+    def database_path(self):
+        """Path of the SQLite file, or None with another database."""
+        return self.settings.database_path
+
+    @property
+    def credential_url(self):
+        return self.settings.credential_url or f"https://{self.settings.host_name}:{self.module_port}"
+
+    @property
+    def energy_url(self):
+        return self.settings.energy_url or self.credential_url
+
+    @property
+    def enrol_host(self):
+        """What the user types to enrol: host:port."""
+        return f"{self.settings.host_name}:{self.enrol_port}"
+
+    @property
+    def console_url(self):
+        return f"http://{self.settings.host}:{self.console_port}/"
+
+    async def start(self):
+        """Migrate the database and listen. OSError where a port is taken."""
+        settings = self.settings
+        with contextlib.ExitStack() as undo:
+            sockets = []
+            for port in (settings.module_port, settings.enrol_port, settings.console_port):
+                sockets.append(_bind(settings.host, port))
+                undo.callback(sockets[-1].close)
+            self.module_port, self.enrol_port, self.console_port = (bound.getsockname()[1] for bound in sockets)
+            self._database = Database(settings.resolved_database_url())
+            undo.callback(self._database.close)
+            await asyncio.to_thread(self._database.migrate)
+            channels = [name for name, gateway in (("email", settings.mail), ("sms", settings.sms)) if gateway]
+            endpoints = Endpoints(self.credential_url, self.energy_url, settings.energy_ca_der)
+            self.services = build_services(self._database, self.ca.pps, endpoints, channels=channels, clock=self._clock)
+            names = dict.fromkeys((settings.host_name, "localhost", "127.0.0.1", "::1"))
+            pem = self.ca.write_server_certificate(list(names))
+            reader = IdentityReader(self.ca.pps.certificate_der, self.ca.maker.certificate_der)
+            mutual = _tls_context(pem, self.ca.pps, self.ca.maker)
+            key, behind_https = settings.console_key(), settings.console_behind_https
+            console = console_app(self.services, key, self.enrol_host, behind_https=behind_https)
+            self._listeners = [
+                _Listener(module_app(self.services, reader), sockets[0], mutual),
+                _Listener(enrol_app(self.services), sockets[1], _tls_context(pem)),
+                _Listener(console, sockets[2], None),
+            ]
+            await asyncio.gather(*(listener.start() for listener in self._listeners))
+            if channels:
+                delivery = deliver(self.services.outbox, settings.mail, settings.sms)
+                self._tasks.append(asyncio.create_task(delivery))
+            undo.pop_all()
+
+    async def stop(self):
+        """Let open requests finish (polls answer at once), then close everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self.services is not None:
+            self.services.wakeups.close()
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
+        self._listeners = []
+        if self._database is not None:
+            self._database.close()
+
+    def register_module(self, serial, name):
+        """Make a module known. ServiceError."""
+        return self.services.fleet.register(serial, name, _LOCAL_OPERATOR)
+
+    def issue_credential(self, serial, *, channel="email", recipient="resident@example.com", **order):
+        """Issue as the console does; further names are those of CredentialOrder. Returns IssuedCredential."""
+        order = CredentialOrder(channel=channel, recipient=recipient, **order)
+        return self.services.credentials.issue(serial, order, _LOCAL_OPERATOR)
+
+    def revoke_credentials(self, serial):
+        """Revoke as the console does. Returns the highest revoked sequence."""
+        return self.services.credentials.revoke(serial, _LOCAL_OPERATOR)
+
+    def offer_enrolment(self, serial):
+        """A new enrolment code of 20 digits for a module."""
+        return self.services.enrolment.offer(serial, _LOCAL_OPERATOR)
+
+    def certify_connection(self, serial, request_der):
+        """A connection's certificate (DER) for a certificate request (DER), without a code."""
+        return self.services.enrolment.certify(serial, request_der)
+
+    def add_operator(self, name, password):
+        """Make an operator for the console. ServiceError conflict where there is one of this name."""
+        self.services.operators.add(name, password)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server among others: signals are not its business."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class _Listener:
+    def __init__(self, app, bound, tls):
+        config = uvicorn.Config(
+            app,
+            http=TlsProtocol,
+            ws="none",
+            lifespan="auto",
+            ssl_context_factory=(lambda config, default: tls) if tls else None,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_GRACE_S,
+            server_header=False,
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+        )
+        self._server = _Server(config)
+        self._bound = bound
+        self._task = None
+
+    async def start(self):
+        self._task = asyncio.create_task(self._server.serve([self._bound]))
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait((self._task, ready), return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():
+            await self._task
+
+    async def stop(self):
+        self._server.should_exit = True
+        await self._task
+
+
+def _bind(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _tls_context(pem, *client_authorities):
+    """TLS 1.2 or newer. With authorities, a client needs a certificate from one of them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(pem)
+    # A resumed session would not have its certificate verified again.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    if client_authorities:
+        context.verify_mode = ssl.CERT_REQUIRED
+        for authority in client_authorities:
+            context.load_verify_locations(cadata=authority.certificate_der)
+    return context

@@ -1,0 +1,54 @@
+"""What the server does, apart from how it is asked: each service owns its transactions.
+
+The module API, the console and `PpsServer` call the same services.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tools.pps.services.audit import AuditTrail
+from tools.pps.services.credentials import Credentials
+from tools.pps.services.enrolment import Enrolment
+from tools.pps.services.fleet import Fleet
+from tools.pps.services.operators import Operators
+from tools.pps.services.outbox import Outbox
+from tools.pps.wakeups import Wakeups
+
+
+@dataclass
+class Services:
+    """Every service of one process, on one database."""
+
+    now: Callable[[], int]
+    """UTC seconds."""
+    wakeups: Wakeups
+    fleet: Fleet
+    credentials: Credentials
+    enrolment: Enrolment
+    audit: AuditTrail
+    outbox: Outbox
+    operators: Operators
+
+
+def build_services(database, authority, endpoints, *, channels=(), clock=time.time):
+    """The services of one process.
+
+    authority: signs for modules (`sign_connection_request`, `certificate_der`). endpoints: what enrolment tells
+    a module (see Endpoints). channels: those of `email`, `sms` that a gateway delivers. clock: UTC seconds.
+    """
+
+    def now():
+        return int(clock())
+
+    wakeups = Wakeups()
+    return Services(
+        now=now,
+        wakeups=wakeups,
+        fleet=Fleet(database, now),
+        credentials=Credentials(database, now, wakeups, frozenset(channels)),
+        enrolment=Enrolment(database, now, authority, endpoints),
+        audit=AuditTrail(database, now),
+        outbox=Outbox(database, now),
+        operators=Operators(database, now),
+    )

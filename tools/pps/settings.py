@@ -1,0 +1,71 @@
+"""Everything about a server that is chosen when it is started."""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class MailSettings:
+    """An SMTP server. With `user`, STARTTLS and a login come first."""
+
+    host: str
+    port: int
+    sender: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class SmsSettings:
+    """An HTTP gateway that takes POST {"to", "text"} as JSON, with a bearer token."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`data_dir` is made where it is missing. Ports: 0 = any free one.
+
+    `host` is what the listeners bind to, `host_name` what modules call the server by.
+    URLs left out are made from `host_name` and the module listener's port.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    host_name: str = "localhost"
+    module_port: int = 0
+    enrol_port: int = 0
+    console_port: int = 0
+    database_url: str | None = None
+    credential_url: str | None = None
+    energy_url: str | None = None
+    energy_ca_der: bytes | None = field(default=None, repr=False)
+    mail: MailSettings | None = None
+    sms: SmsSettings | None = None
+    console_behind_https: bool = False
+    """Browsers reach the console by HTTPS (a proxy before it): its cookies are then marked so."""
+
+    @property
+    def database_path(self):
+        """Path of the SQLite file, or None with another database."""
+        return None if self.database_url else Path(self.data_dir) / "pps.sqlite3"
+
+    def resolved_database_url(self):
+        return self.database_url or f"sqlite:///{self.database_path}"
+
+    def console_key(self):
+        """Key of the session cookies: PPS_CONSOLE_KEY (the same on every replica), else made in the data folder."""
+        given = os.environ.get("PPS_CONSOLE_KEY")
+        if given:
+            return given
+        path = Path(self.data_dir) / "console.key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text()
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        return path.read_text()
