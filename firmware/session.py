@@ -24,6 +24,7 @@ class Sessions:
     """What all sessions share, and the one place that commits to the vault once it is provisioned.
 
     erase_readings() blanks the readings ring; wipe_vault() leaves an empty vault, its purge pending.
+    connection_listeners are called when the connection was entered, deleted or wiped.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Sessions:
         self.random = random
         self._erase_readings = erase_readings
         self.wipe_vault = wipe_vault
+        self.connection_listeners = []
 
     def start(self):
         """Finish what a power cut left: a purge, a new server. Needs random bytes."""
@@ -72,8 +74,12 @@ class Sessions:
             return
         info = self.read()
         self._erase_readings()
+        self.audit.record("purged", generation=self.vault.generation + 1)
         self.vault.commit(info.with_changes({_READINGS_KEY: self.random(_READINGS_KEY_SIZE)}))
-        self.audit.record("purged")
+
+    def notify_connection(self):
+        for listener in self.connection_listeners:
+            listener()
 
     def use_server(self, info):
         """Tell acquisition whose numbers count."""
@@ -168,6 +174,7 @@ class Session:
         values.update(self._checked(fields))
         result = self._apply(request_number, expected_generation, "change", values, settings.GROUP_CONNECTION)
         self._units.use_server(self._read())
+        self._units.notify_connection()
         return result
 
     def delete(self, request_number, expected_generation, group, field_ids=None):
@@ -185,7 +192,11 @@ class Session:
             if field_id not in whole:
                 raise SessionError("not_allowed")
         purge = group == settings.GROUP_USAGE_HISTORY
-        return self._apply(request_number, expected_generation, "delete", dict.fromkeys(field_ids), group, purge)
+        values = dict.fromkeys(field_ids)
+        result = self._apply(request_number, expected_generation, "delete", values, group, purge)
+        if group == settings.GROUP_CONNECTION:
+            self._units.notify_connection()
+        return result
 
     def wipe(self):
         """The way back from tamper (S19): everything is deleted and can be entered anew.
@@ -206,6 +217,7 @@ class Session:
         units.audit.record("wiped", self.door)
         units.acquisition.settle_wipe()
         units.finish_purge()
+        units.notify_connection()
         return Result(self.generation, self.changes_left, False)
 
     def _checked(self, changes):

@@ -40,6 +40,7 @@ class Store:
                   attempts_missing, clock_missing, audit_missing.
     findings      tuple of all of these and of what is only to be reported:
                   settings_seal, attempts_chain, clock_chain, audit_chain.
+    random_seed   64 secret bytes for the random generator's personalization (S17).
     vault, guard; credential, factory, identity, settings (SealedPair);
     attempts, clock, audit (Ring); readings (Window). They are usable whatever
     `tamper` says, but for the vault, which raises TamperError.
@@ -60,6 +61,7 @@ class Store:
         self.guard = self.vault = None
         self.credential = self.factory = self.identity = self.settings = None
         self.attempts = self.clock = self.audit = self.readings = None
+        self.random_seed = None
 
     def is_blank(self):
         """True if there is nothing at all on the device."""
@@ -67,6 +69,53 @@ class Store:
 
     def start(self):
         """Open everything and finish what a power cut left undone. Raises nothing but FlashError."""
+        self._start()
+
+    def create(self, secret, fill=None):
+        """Provision a device that is not: the 32-byte root secret, an empty vault of generation 1, the rings.
+
+        fill(store) may write identity, factory credential and settings; it is
+        part of the whole, so that a cut leaves a device that is not provisioned.
+        `StoreError` on a device that is provisioned or tampered with.
+        """
+        something = self._start()
+        if self.provisioned or self.tamper:
+            raise StoreError()
+        self._erase(blank=not something)
+        self._root.create(secret)
+        self._open(secret)
+        self.vault.create()
+        for name, _, _, _ in _RINGS:
+            getattr(self, name).append(_FIRST_RECORD)
+        if fill:
+            fill(self)
+        self._mark.write(secret)
+        self.provisioned = True
+
+    def erase_everything(self):
+        """Leave a device that holds nothing. A cut leaves one that is not provisioned."""
+        try:
+            blank = self._root.load() is None
+        except TamperError:
+            blank = False
+        self._close()
+        self._erase(blank)
+
+    def wipe_vault(self, above=0):
+        """The way back from tamper with vault, guard or rings: an empty vault, with purge pending.
+
+        Its generation is higher than all that were seen and than `above`, the
+        server's memory. Whoever calls it next erases the readings
+        (`readings.erase_not_blank()`) and commits without the purge flag.
+        """
+        self.vault.wipe(above)
+        for name, _, _, _ in _RINGS:
+            getattr(self, name).forgive()
+        self.findings = tuple([what for what in self.findings if what == "identity_seal"])
+        self.tamper = self.findings[0] if self.findings else None
+
+    def _start(self):
+        """Returns False if the device is blank but for the mark."""
         self._close()
         try:
             secret = self._root.load()
@@ -74,9 +123,14 @@ class Store:
             # Once erasing everything has begun, a missing root secret is meant.
             if not self._mark.is_void():
                 self._found(error.what)
-            return
-        if not secret or not self._mark.is_valid(secret):
-            return
+            return True
+        if not secret:
+            return False
+        if self._mark.is_valid(secret):
+            self._start_provisioned(secret)
+        return True
+
+    def _start_provisioned(self, secret):
         self.provisioned = True
         self._root.repair(secret)
         self._open(secret)
@@ -102,57 +156,20 @@ class Store:
             elif ring.chain_breaks:
                 self._found(name + "_chain", bars=False)
 
-    def create(self, secret, fill=None):
-        """Provision a device that is not: the 32-byte root secret, an empty vault of generation 1, the rings.
-
-        fill(store) may write identity, factory credential and settings; it is
-        part of the whole, so that a cut leaves a device that is not provisioned.
-        `StoreError` on a device that is provisioned or tampered with.
-        """
-        self.start()
-        if self.provisioned or self.tamper:
-            raise StoreError()
-        # The root secret goes after what is sealed with it, so that a cut here never looks like tamper.
-        self._erase(range(2, layout.SECTOR_COUNT))
-        self._erase(range(2))
-        self._all.erase(layout.PROVISIONED[0])
-        self._root.create(secret)
-        self._open(secret)
-        self.vault.create()
-        for name, _, _, _ in _RINGS:
-            getattr(self, name).append(_FIRST_RECORD)
-        if fill:
-            fill(self)
-        self._mark.write(secret)
-        self.provisioned = True
-
-    def erase_everything(self):
-        """Leave a device that holds nothing. A cut leaves one that is not provisioned."""
-        try:
-            begun = self._root.load() is None
-        except TamperError:
-            begun = False
-        if not begun and not self._mark.is_void():
+    def _erase(self, blank):
+        if blank:
+            # Nothing but the mark can be there, and its own erase may have been cut.
+            self._all.erase(layout.PROVISIONED[0])
+        if not self._mark.is_void():
             self._mark.make_void()
-        self._close()
-        self._erase(range(layout.SECTOR_COUNT))
+        for sector in range(layout.SECTOR_COUNT):
+            if sector != layout.PROVISIONED[0]:
+                self._all.erase(sector)
         self._all.erase(layout.PROVISIONED[0])
-
-    def wipe_vault(self, above=0):
-        """The way back from tamper with vault, guard or rings: an empty vault, with purge pending.
-
-        Its generation is higher than all that were seen and than `above`, the
-        server's memory. Whoever calls it next erases the readings
-        (`readings.erase_not_blank()`) and commits without the purge flag.
-        """
-        self.vault.wipe(above)
-        for name, _, _, _ in _RINGS:
-            getattr(self, name).forgive()
-        self.findings = tuple([what for what in self.findings if what == "identity_seal"])
-        self.tamper = self.findings[0] if self.findings else None
 
     def _open(self, secret):
         random = self._random
+        self.random_seed = keys(secret, b"inkan random")
         self.guard = Guard(self._window(layout.GUARD), keys(secret, b"inkan guard"))
         self.vault = Vault(self._window(layout.VAULT), self.guard, keys(secret, b"inkan vault"), random)
         for name, area, label, magic in _PAIRS:
@@ -177,12 +194,6 @@ class Store:
 
     def _window(self, area):
         return self._all.part(area[0], area[1])
-
-    def _erase(self, sectors):
-        """Erase all of these but the mark."""
-        for sector in sectors:
-            if sector != layout.PROVISIONED[0]:
-                self._all.erase(sector)
 
     def _rest_is_blank(self):
         for sector in range(2, layout.SECTOR_COUNT):

@@ -1,0 +1,1 @@
+"""`inkan-provision`: gives an empty module its identity, factory credential, language and host kind."""
