@@ -172,13 +172,14 @@ class Acquisition:
         )
         if body:
             found = Credential(body, totals, self._clock)
-            if in_force and (found.issuer, found.sequence) == (totals.issuer, totals.sequence):
-                self._server = found
-                return
-            if not totals.tamper and found.sequence > max(self.highest(found.issuer), self.revoked(found.issuer)):
+            if (found.issuer, found.sequence) == (totals.issuer, totals.sequence):
+                if in_force:
+                    self._server = found
+                    return
+            elif not totals.tamper and found.sequence > max(self.highest(found.issuer), self.revoked(found.issuer)):
                 # Cut between pair and totals: nobody has heard of it, so it counts from now. Trusted time
-                # is not known yet; the floor was written before the pair was and cannot be later.
-                # After a tamper the totals may be gone: then the server has to send it again.
+                # is not known yet; the floor cannot be later than when it came. After a tamper the totals
+                # may be gone: then the server has to send it again.
                 totals.accepted(found.issuer, found.sequence, self._clock.floor, self._clock.powered_s())
                 self._server = Credential(body, totals, self._clock)
                 self._audit.record("accepted")

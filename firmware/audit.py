@@ -13,7 +13,7 @@ EVENTS = (
     "change",  # noted before it is done, with the generation that it makes
     "delete",  # likewise
     "undone",  # the change or deletion of that generation did not come about
-    "purged",  # the usage history that was deleted is erased
+    "purged",  # the usage history that was deleted is erased; likewise
     "accepted",  # a credential came
     "refused",  # one came that was malformed
     "ended",  # the credential is over

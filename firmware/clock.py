@@ -97,13 +97,9 @@ class Clock:
             self._write(_TICK)
 
     def set_fine(self, fine):
-        """Tick by the minute while a lifetime runs, so that a boot's charge covers what a cut loses.
-
-        Writes a record at once when that begins.
-        """
-        if fine and not self._fine:
-            self._write(_TICK)
+        """Tick by the minute while a lifetime runs, so that a boot's charge covers what a cut loses."""
         self._fine = fine
+        self.tick()
 
     def _write(self, kind):
         self._written_ms = self.uptime_ms()
