@@ -1,0 +1,325 @@
+"""The module's talk with one server: hello, poll, acknowledgement, audit (docs/api.md).
+
+Trust in time (S15): only `now` of an answer to `hello`, with this request's nonce, within 10 s of it, from
+a server that the pinned CA vouches for and that was shown the module's certificate.
+"""
+
+import asyncio
+
+from micropython import const
+
+from firmware import settings
+from firmware.errors import LinkError, TimeError
+from firmware.link import messages
+from firmware.link.endpoint import CREDENTIAL
+from firmware.link.http import HttpClient, StatusError, new_buffer
+from firmware.link.transport import mutual_context, open_connection
+
+_POLL = "/v1/module/poll"
+_ACK = "/v1/module/ack"
+_AUDIT = "/v1/module/audit"
+
+_NONCE_BYTES = const(16)
+_TOO_MANY = const(429)
+_MAY_ASK = (429, 503)  # to be left alone
+_IDLE_POLL_MS = const(1_000)  # least time between polls that bring nothing
+_BODY_MAX_BYTES = const(7_168)  # of an audit request; leaves room for its head in the buffer
+
+
+class ServerLink:
+    """Keeps one connection to the server of a role, for ever; `run` is its task.
+
+    endpoints: callable that yields Endpoint, best first; asked again after `connection_changed`.
+    acquisition, audit, clock: the units. state: callable, the dict `state` of hello. on_rollback: called when the
+    server has seen more than there is (S10). random(size): bytes. date_help: coroutine function that is tried when
+    dates of certificates do not fit, to learn the time by NTP; may raise LinkError.
+
+    online, error (code or None), server_code (of the server's refusal, or None), issuer (settings.ISSUER_...):
+    for screens; listeners are called when they change. Codes beside docs/architecture.md's: no_server (nothing to
+    call), no_time (a credential with a lifetime came, and no trusted time), clock (the server's time is below
+    the floor).
+    """
+
+    def __init__(
+        self,
+        role,
+        endpoints,
+        acquisition,
+        audit,
+        clock,
+        state,
+        on_rollback,
+        random,
+        serial,
+        firmware_version,
+        date_help=None,
+        sleep_ms=asyncio.sleep_ms,
+        limits=None,
+        connect=open_connection,
+    ):
+        self._is_credential_link = role == CREDENTIAL
+        self._endpoints = endpoints
+        self._acquisition = acquisition
+        self._audit = audit
+        self._clock = clock
+        self._state = state
+        self._on_rollback = on_rollback
+        self._random = random
+        self._serial = serial
+        self._firmware_version = firmware_version
+        self._date_help = date_help
+        self._sleep_ms = sleep_ms
+        self._limits = limits
+        self._connect = connect
+
+        self._buffer = new_buffer()
+        self._client = None
+        self._reopen = False
+        self._hello_due = True
+        self._next_hello_ms = 0
+        self._acknowledgement = None  # (sequence, result, code) that the server has not got yet
+        self._audit_through = 0
+        self._audit_paused = False
+        self._failures = 0  # in a row
+        self._waiting = None  # task that may be woken
+        self._woken = False
+        self._held = False  # the server wants to be left alone
+
+        self.online = False
+        self.error = None
+        self.server_code = None
+        self.issuer = settings.ISSUER_NONE
+        self.listeners = []
+
+    def state_changed(self):
+        """Something in `state` that matters is new: say hello at once. A poll under way is broken off for it."""
+        self._hello_due = True
+        if not self._held:
+            self._wake()
+
+    def connection_changed(self):
+        """Another connection was entered, or what there was may not be used any more: look again whom to call."""
+        self._reopen = True
+        self._wake()
+
+    async def run(self):
+        """Never returns; to be cancelled."""
+        try:
+            while True:
+                if self._reopen:
+                    self._forget_server()
+                try:
+                    pause_ms = await self._step()
+                    self._failures = 0
+                except LinkError as error:
+                    pause_ms = await self._failed(error)
+                if pause_ms and not self._reopen:
+                    await self._interruptible(self._sleep_ms(pause_ms))
+                self._held = False
+        finally:
+            self._close()
+
+    async def _step(self):
+        """One exchange with the server; returns how many milliseconds to leave it alone."""
+        if self._client is None:
+            self._open()
+        left_ms = self._next_hello_ms - self._clock.uptime_ms()
+        if self._hello_due or left_ms <= 0:
+            await self._hello()
+        elif not self._is_credential_link:
+            return left_ms
+        elif self._acknowledgement:
+            await self._acknowledge()
+        elif not await self._upload():
+            return await self._poll()
+        return 0
+
+    async def _failed(self, error):
+        """Note an error; returns the pause after it: doubling, jittered, or what the server asks for."""
+        self._failures += 1
+        server_code = error.server_code if isinstance(error, StatusError) else None
+        self._note(False, error.code, server_code)
+        if error.code == "tls_date" and self._date_help and self._clock.now() is None:
+            try:
+                await self._date_help()
+            except LinkError:
+                pass
+        pause_ms = settings.LINK_RETRY_MAX_MS
+        if self._failures < 10:
+            pause_ms = min(pause_ms, settings.LINK_RETRY_FIRST_MS << self._failures - 1)
+        share = int.from_bytes(self._random(2), "big")
+        pause_ms -= pause_ms * share >> 17
+        if isinstance(error, StatusError) and error.status in _MAY_ASK and error.retry_after_s is not None:
+            asked_ms = min(error.retry_after_s, settings.LINK_RETRY_AFTER_MAX_S) * 1000
+            if asked_ms > pause_ms:
+                pause_ms = asked_ms
+                self._held = True
+        return pause_ms
+
+    def _open(self):
+        """Make a client for the best endpoint whose certificates can be used; LinkError("no_server") without any."""
+        for endpoint in self._endpoints():
+            try:
+                context = mutual_context(endpoint.ca, endpoint.certificate, endpoint.private_key)
+            except LinkError:
+                continue
+            self._client = HttpClient(endpoint.host, endpoint.port, context, self._buffer, self._limits, self._connect)
+            self.issuer = endpoint.issuer
+            return
+        self.issuer = settings.ISSUER_NONE
+        raise LinkError("no_server")
+
+    def _forget_server(self):
+        self._close()
+        self._reopen = False
+        self._hello_due = True
+        self._acknowledgement = None  # a poll says as much; a refused one will be offered again
+        self._audit_through = 0
+        self._failures = 0
+
+    def _close(self):
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def _hello(self):
+        nonce = self._random(_NONCE_BYTES).hex()
+        state = self._state()
+        message = messages.encode_hello(self._serial, nonce, self._firmware_version, state)
+        self._hello_due = False
+        asked_ms = self._clock.uptime_ms()
+        try:
+            answer = messages.HelloAnswer(await self._client.call(messages.HELLO, (message,)), nonce)
+            answered_ms = self._clock.uptime_ms()
+            if answer.is_ahead_of(state):
+                self._on_rollback()
+            if answered_ms - asked_ms > settings.LINK_NONCE_MS:
+                raise LinkError("timeout")
+        except LinkError:
+            self._hello_due = True
+            raise
+        self._next_hello_ms = answered_ms + settings.LINK_HELLO_S * 1000
+        self._audit_through = answer.audit_through
+        self._audit_paused = False
+        code = None
+        if self._is_credential_link:
+            try:
+                self._clock.set_from_server(answer.now)
+            except TimeError:
+                code = "clock"
+        self._note(True, code)
+
+    async def _acknowledge(self):
+        sequence, result, code = self._acknowledgement
+        message = {
+            "protocol": settings.LINK_PROTOCOL,
+            "sequence": sequence,
+            "result": result,
+            "code": code,
+        }
+        try:
+            await self._client.call(_ACK, (messages.encode(message),))
+        except StatusError as error:
+            # Not to be repeated as it is; what it was about, the next poll says again.
+            if error.status < 500 and error.status != _TOO_MANY:
+                self._acknowledgement = None
+            raise
+        self._acknowledgement = None
+
+    async def _upload(self):
+        """Send some audit records; False if there was nothing to send."""
+        if self._audit_paused:
+            return False
+        pieces, first = self._audit_request()
+        if first is None:
+            return False
+        try:
+            through = messages.u32(await self._client.call(_AUDIT, pieces), "through", first)
+        except LinkError:
+            # Whatever is wrong with it, credentials go first.
+            self._audit_paused = True
+            raise
+        self._audit_through = through
+        return True
+
+    def _audit_request(self):
+        """(pieces of the body, number of the first record in it or None)."""
+        pieces = [b'{"protocol": %d, "records": [' % settings.LINK_PROTOCOL]
+        size = 0
+        first = None
+        for record in self._audit.pending(self._audit_through, settings.LINK_AUDIT_RECORDS):
+            piece = messages.encode(record)
+            size += len(piece) + 1
+            if first is None:
+                first = record["number"]
+            elif size > _BODY_MAX_BYTES:
+                break
+            else:
+                pieces.append(b",")
+            pieces.append(piece)
+        pieces.append(b"]}")
+        return pieces, first
+
+    async def _poll(self):
+        """Wait for a credential or a revocation; returns the pause after it."""
+        issuer = self.issuer
+        message = {
+            "protocol": settings.LINK_PROTOCOL,
+            "sequence": self._acquisition.highest(issuer),
+            "revoked": self._acquisition.revoked(issuer),
+            "wait_s": settings.LINK_POLL_WAIT_S,
+        }
+        asked_ms = self._clock.uptime_ms()
+        answer = await self._interruptible(
+            self._client.call(_POLL, (messages.encode(message),), settings.LINK_POLL_WAIT_S * 1000)
+        )
+        if answer is None or self._take(answer, issuer):
+            return 0
+        return max(0, asked_ms + _IDLE_POLL_MS - self._clock.uptime_ms())
+
+    def _take(self, answer, issuer):
+        """Act on an answer to `poll`; True if it brought anything."""
+        acquisition = self._acquisition
+        revoked = messages.u32(answer, "revoked")
+        credential = answer.get("credential", False)
+        sequence = 0
+        if credential is not None:
+            if type(credential) is not dict:
+                raise LinkError("bad_answer")
+            sequence = messages.u32(credential, "sequence", 1)
+        news = revoked > acquisition.revoked(issuer)
+        if news:
+            acquisition.revoke(issuer, revoked)
+        if sequence:
+            try:
+                result, code = acquisition.accept(credential, issuer)
+            except TimeError:
+                self._hello_due = True
+                raise LinkError("no_time")
+            self._acknowledgement = sequence, result, code
+            news = news or result == "accepted"
+        return news
+
+    async def _interruptible(self, awaitable):
+        """What it returns, or None if it was broken off by `_wake`."""
+        self._waiting = asyncio.create_task(awaitable)
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            if not self._woken:
+                raise
+        finally:
+            self._waiting = None
+            self._woken = False
+
+    def _wake(self):
+        if self._waiting is not None and self._waiting.cancel():
+            self._woken = True
+
+    def _note(self, online, error, server_code=None):
+        if (online, error, server_code) != (self.online, self.error, self.server_code):
+            self.online = online
+            self.error = error
+            self.server_code = server_code
+            for listener in self.listeners:
+                listener()
