@@ -13,6 +13,7 @@ from tools.pps.identity import CERTIFICATE_EXTENSION
 
 BODY_LIMIT = 16 * 1024
 BODY_TIMEOUT_S = 20
+_DROPPED_LIMIT = 8 * BODY_LIMIT
 
 _log = logging.getLogger("inkan.pps")
 
@@ -74,7 +75,7 @@ class BodyLimit:
             return
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _read_body(scope, receive)
+                body = await _read_body(receive)
         except TimeoutError:
             raise ServiceError("bad_request", "the body took too long", status=400) from None
         if body is None:
@@ -91,22 +92,24 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
 
-async def _read_body(scope, receive):
-    """The body, or None where the client left."""
-    too_large = ServiceError("too_large", f"a body has at most {BODY_LIMIT} bytes")
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > BODY_LIMIT:
-            raise too_large
+async def _read_body(receive):
+    """The body, or None where the client left. One that is too large is read on for a while and dropped, since a client
+    that is still writing when the connection closes may never see the answer."""
     body = bytearray()
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            raise too_large
-        if not message.get("more_body"):
-            return bytes(body)
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= BODY_LIMIT:
+            body += piece
+        if size > _DROPPED_LIMIT or not message.get("more_body"):
+            break
+    if size > BODY_LIMIT:
+        raise ServiceError("too_large", f"a body has at most {BODY_LIMIT} bytes")
+    return bytes(body)
 
 
 class ModuleIdentityGate:
