@@ -106,7 +106,7 @@ class Session:
 
     @property
     def ended(self):
-        """None, or why it is over: idle, lock, expired, revoked, replaced, tampered, used_up, done."""
+        """None, or why it is over: idle, lock, expired, revoked, replaced, tampered, done."""
         if self._ended is None:
             why = self._why_over()
             if why:

@@ -51,7 +51,9 @@ async def test_r13_wrong_id_and_wrong_password_are_one_event():
         with raises(AuthError) as caught:
             await rig.control.authenticate(KEYPAD, user_id, password, lambda done, all: slices.append((done, all)))
         error = caught.value
-        records = [sorted((key, str(record[key])) for key in record if key != "tag") for record in rig.audit.pending(0, 99)]
+        records = [
+            sorted((key, str(record[key])) for key in record if key != "tag") for record in rig.audit.pending(0, 99)
+        ]
         device = rig.device
         seen.append(
             (

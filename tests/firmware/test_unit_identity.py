@@ -17,7 +17,9 @@ def test_s18_the_identity_is_read_back_as_it_was_provisioned():
     unit.start()
     assert not unit.complete and unit.serial is None
     rig.store.identity.write(
-        identity.encode("INK-00000001", identity.HOST_PCS, "https://maker.example", b"\x30\x00", b"\x30\x01a", b"k" * 32)
+        identity.encode(
+            "INK-00000001", identity.HOST_PCS, "https://maker.example", b"\x30\x00", b"\x30\x01a", b"k" * 32
+        )
     )
     unit.start()
     assert (unit.serial, unit.host_kind, unit.url) == ("INK-00000001", 1, "https://maker.example")
