@@ -26,6 +26,11 @@ _IDLE_POLL_MS = const(1_000)  # least time between polls that bring nothing
 _BODY_MAX_BYTES = const(7_168)  # of an audit request; leaves room for its head in the buffer
 
 
+async def _sleep_ms(duration_ms):
+    # asyncio's own is no coroutine: a task cannot be made of it.
+    await asyncio.sleep_ms(duration_ms)
+
+
 class ServerLink:
     """Keeps one connection to the server of a role, for ever; `run` is its task.
 
@@ -53,7 +58,7 @@ class ServerLink:
         serial,
         firmware_version,
         date_help=None,
-        sleep_ms=asyncio.sleep_ms,
+        sleep_ms=_sleep_ms,
         limits=None,
         connect=open_connection,
     ):
