@@ -84,6 +84,9 @@ NTP_TIMEOUT_MS = 5_000
 # Application
 FIRMWARE_VERSION = "0.1.0"
 FONT_PATH = "glyphs12.bin"
+LOCAL_TIME_S = 32_400  # Japan's, ahead of UTC all year
+PANEL_ENTRY_MS = 60_000  # without a key before a session: back to the status screen
+PANEL_ENDED_MS = 10_000  # how long it says why a session is over
 HOUSEKEEPING_MS = 1_000
 RESEED_S = 600
 WATCHDOG_MS = 30_000

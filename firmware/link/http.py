@@ -5,6 +5,7 @@ that was there before, so that no answer, however made, takes more than a little
 """
 
 import asyncio
+import gc
 
 from firmware import settings
 from firmware.errors import LinkError
@@ -71,6 +72,8 @@ class HttpClient:
         where the server refuses.
         """
         status, body, retry_after_s = await self.request("POST", path, pieces, wait_ms)
+        # Values that are to stay are not to be strewn among what the connection left behind.
+        gc.collect()
         if status == 200:
             answer = read_json(body, settings.LINK_JSON_MAX_BYTES)
             if not isinstance(answer, dict):

@@ -9,6 +9,7 @@ from micropython import const
 from firmware.errors import LinkError
 
 _DEPTH_MAX = const(6)
+_MEMBERS_MAX = const(24)  # of one container: what grows piecemeal leaves holes in the heap
 _NUMBER_MAX = const(20)  # characters
 # Heap that things take on a 64-bit build, at most
 _VALUE_COST = const(32)  # its place in a container, and a number
@@ -71,6 +72,10 @@ class _Reader:
         if self._left < 0:
             raise LinkError("too_large")
 
+    def _limit(self, container):
+        if len(container) >= _MEMBERS_MAX:
+            raise LinkError("too_large")
+
     def _next(self):
         self.skip_space()
         return self.data[self.position]
@@ -111,6 +116,7 @@ class _Reader:
             self._take(0x3A)
             if name in result:
                 raise ValueError
+            self._limit(result)
             result[name] = self.value(depth)
             more = self._another(0x7D)
         return result
@@ -119,6 +125,7 @@ class _Reader:
         result = []
         more = not self._open(depth, 0x5D)
         while more:
+            self._limit(result)
             result.append(self.value(depth))
             more = self._another(0x5D)
         return result

@@ -65,16 +65,17 @@ class TlsServer:
             if self._raw:
                 self._handler(plain)
                 return
-            try:
-                secured = self.context.wrap_socket(plain, server_side=True)
-            except ssl.SSLError:
-                # Closing with something unread resets the connection, and may overtake the alert.
-                while self._lingering and plain.recv(65536):
-                    pass
-                return
+            secured = self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+            self._sockets.append(secured)
             with secured:
-                self._sockets.append(secured)
-                self._handler(secured)
+                try:
+                    secured.do_handshake()
+                except ssl.SSLError:
+                    # Closing with something unread resets the connection, and may overtake the alert.
+                    while self._lingering and socket.socket.recv(secured, 65536):
+                        pass
+                else:
+                    self._handler(secured)
 
 
 class Request:
