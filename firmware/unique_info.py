@@ -52,20 +52,14 @@ GROUPS = ("", "customer", "usage_history", "site", "capacity", "connection")
 _AREA_MAX = const(10)
 _P256_N = const(0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551)
 
-# First and last code points that no text may hold: controls, line and paragraph separators,
+# First and last code points, in turn, that no text may hold: controls, line and paragraph separators,
 # changes of direction, surrogates, the byte order mark, what is no character.
+# fmt: off
 _BARRED = (
-    (0x00, 0x1F),
-    (0x7F, 0x9F),
-    (0x200E, 0x200F),
-    (0x2028, 0x202E),
-    (0x2066, 0x2069),
-    (0xD800, 0xDFFF),
-    (0xFDD0, 0xFDEF),
-    (0xFEFF, 0xFEFF),
-    (0xFFFE, 0xFFFF),
-    (0x110000, 0x1FFFFF),
+    0x00, 0x1F, 0x7F, 0x9F, 0x200E, 0x200F, 0x2028, 0x202E, 0x2066, 0x2069, 0xD800, 0xDFFF,
+    0xFDD0, 0xFDEF, 0xFEFF, 0xFEFF, 0xFFFE, 0xFFFF, 0x110000, 0x1FFFFF,
 )
+# fmt: on
 
 
 def group_of(field_id):
@@ -112,8 +106,8 @@ def _check_text(field_id, value, least, most):
     value = _trimmed(value)
     for character in value:
         code = ord(character)
-        for first, last in _BARRED:
-            if first <= code <= last:
+        for index in range(0, len(_BARRED), 2):
+            if _BARRED[index] <= code <= _BARRED[index + 1]:
                 raise _Reason("bad_text")
         if chr(code) != character:  # UTF-8 longer than it needs be, which MicroPython lets in
             raise _Reason("bad_text")

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from tests.dual import raises
 from unit_rig import ID, PASSWORD, Rig, message, module, w0_of
 
 from firmware import settings
 from firmware.errors import AuthError
+from tests.dual import raises
 
 HEAP = "4M"
 
@@ -49,7 +49,9 @@ async def test_r13_wrong_id_and_wrong_password_are_one_event():
 
         rig.control._sleep_ms = counted_sleep
         with raises(AuthError) as caught:
-            await rig.control.authenticate(KEYPAD, user_id, password, lambda done, all: slices.append((done, all)))
+            await rig.control.authenticate(
+                KEYPAD, user_id, password, lambda done, all, slices=slices: slices.append((done, all))
+            )
         error = caught.value
         records = [
             sorted((key, str(record[key])) for key in record if key != "tag") for record in rig.audit.pending(0, 99)

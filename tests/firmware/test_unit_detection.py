@@ -1,11 +1,11 @@
 """R3, S10, S19: tamper is found, named, kept, and only a wipe leads out."""
 
-from tests.dual import raises
 from unit_rig import Rig, get, message, module
 
 from firmware import settings
 from firmware.detection import Detection
 from firmware.errors import AuthError, SessionError, TamperError
+from tests.dual import raises
 
 HEAP = "4M"
 

@@ -1,12 +1,12 @@
 """S18 and the preferences: what lies beside the vault."""
 
-from tests.dual import raises
 from unit_rig import module, random
 
 from firmware import identity, preferences
 from firmware.errors import TamperError
 from firmware.store import layout
 from firmware.store.store import Store
+from tests.dual import raises
 
 HEAP = "2M"
 

@@ -1,10 +1,10 @@
 """R8, R9, S5, S6, S7: every limit of a credential, and that nothing gets round one."""
 
-from tests.dual import raises
 from unit_rig import NOW_S, Rig, message, module
 
 from firmware import settings
 from firmware.errors import AuthError, SessionError, TimeError
+from tests.dual import raises
 
 HEAP = "4M"
 

@@ -3,11 +3,11 @@
 import random
 import sys
 
-from tools.sim.chips.flash import PowerCut
 from unit_rig import NOW_S, Rig, blank_flash, message, provision
 
 from firmware import settings
 from firmware.errors import AuthError, SessionError
+from tools.sim.chips.flash import PowerCut
 
 HEAP = "16M"
 TIMEOUT_S = 240

@@ -2,13 +2,13 @@
 
 import sys
 
-from tests.dual import raises
-from tests.power.harness import explore
-from tools.sim.chips.flash import PowerCut
 from unit_rig import Rig, blank_flash, get, message, provision
 
 from firmware import settings
 from firmware.errors import AuthError
+from tests.dual import raises
+from tests.power.harness import explore
+from tools.sim.chips.flash import PowerCut
 
 HEAP = "16M"
 TIMEOUT_S = 300

@@ -1,10 +1,10 @@
 """R8, R11, R15, R16, S6, S12, R26: what a session may do, and what is left of it."""
 
-from tests.dual import raises
 from unit_rig import ALL, NOW_S, Rig, get, message, module
 
 from firmware import settings
 from firmware.errors import FieldError, FlashError, SessionError
+from tests.dual import raises
 
 HEAP = "4M"
 

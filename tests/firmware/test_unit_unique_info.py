@@ -1,10 +1,9 @@
 """R1: each field's type, limits and errors; R4: what a view of the information gives out."""
 
-from tests.dual import raises
-
 from firmware import codec, unique_info
 from firmware.errors import FieldError
 from firmware.unique_info import UniqueInfo, check
+from tests.dual import raises
 
 KEY = 0x55
 

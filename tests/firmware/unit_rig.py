@@ -2,8 +2,6 @@
 
 import hashlib
 
-from tools.sim.chips.flash import NorFlash
-
 from firmware import settings, unique_info
 from firmware.acquisition import Acquisition, factory_items
 from firmware.attempts import Attempts
@@ -16,6 +14,7 @@ from firmware.detection import Detection
 from firmware.session import Sessions
 from firmware.store import layout
 from firmware.store.store import Store
+from tools.sim.chips.flash import NorFlash
 
 SERIAL = "INK-00000001"
 ID = "12345678"
