@@ -1,0 +1,319 @@
+"""The virtual house: PPS server, mailbox, network and the module with its chips, in one event loop."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import secrets
+import shutil
+import socket
+from pathlib import Path
+
+from tools.flash import layout
+from tools.flash.image import FlashImage
+from tools.pps.errors import ServiceError
+from tools.pps.server import PpsServer
+from tools.pps.settings import MailSettings, Settings, SmsSettings
+from tools.provision.service import Order, VirtualConsole, provision
+from tools.setup import BUILD
+from tools.sim.events import EventLog
+from tools.sim.mailbox import Mailbox
+from tools.sim.module import ACCESS_POINTS, MICROPYTHON, Module
+from tools.sim.watch import ServerWatch, WatchedFlash
+
+SERIAL = "INK-00000001"
+MODULE_NAME = "Inkan House 1"
+OPERATOR = "operator"
+HEAP = "128K"
+# By this name modules call their servers; it leads to the forwarders of the module's network.
+HOST_NAME = "localhost"
+
+_SSID = next(iter(ACCESS_POINTS))
+_PORTS = ("credential", "enrol")
+_SUM_UP_S = 1.0
+
+
+class HouseError(Exception):
+    """The house cannot be started; the text says why and what helps."""
+
+
+class House:
+    """Everything of one house, kept in `folder`: flash, server, certificates.
+
+    Attributes to look at, from start() on: `server`, `module`, `flash`,
+    `mailbox`, `log`; `label` (ID and password that came with the module from the
+    factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
+    All methods belong to one event loop.
+    """
+
+    def __init__(self, folder=BUILD / "house", overlay=None, as_mpy=True, heap=HEAP, micropython=MICROPYTHON):
+        self.folder = Path(folder)
+        self.heap = heap
+        self.as_mpy = as_mpy
+        self.log = EventLog()
+        self.mailbox = Mailbox()
+        self.server = self.module = self.flash = None
+        self.label = None
+        self.operator_password = None
+        self.image = None
+        self.plugged = True
+        self.cut_armed = False
+        self.is_new = False
+        self._overlay = overlay
+        self._micropython = micropython
+        self._watch = None
+        self._flash_counts = {}  # of the second that runs, by area
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exception):
+        await self.stop()
+
+    # Start and stop
+
+    async def interpreter(self):
+        """What the firmware runs on, as the interpreter says it."""
+        process = await asyncio.create_subprocess_exec(
+            self._micropython, "-c", "import sys; print(sys.version)", stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        return said.decode().strip()
+
+    async def start(self, fresh=False, power=True):
+        """Start everything; a house that is new, or to be `fresh`, is provisioned first. HouseError."""
+        if fresh and self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        kept = self._load()
+        self.label = kept.get("label")
+        self.operator_password = kept["operator_password"]
+        await self.mailbox.start()
+        await self._start_server(kept)
+        self.flash = WatchedFlash(layout.IMAGE_SIZE, self.folder / "flash.bin")
+        self.module = Module(
+            self.flash,
+            folder=self.folder / "module",
+            overlay=self._overlay,
+            as_mpy=self.as_mpy,
+            heap=self.heap,
+            micropython=self._micropython,
+        )
+        await self._forward(kept["ports"])
+        if not FlashImage(self.flash.image()).provisioned:
+            self.is_new = True
+            await self._provision(kept)
+        self.flash.watchers.append(self._saw_flash)
+        self._watch = ServerWatch(self.server.services, SERIAL, self.log.add)
+        await self._watch.start()
+        self._follow_module()
+        if power:
+            await self.power_on()
+
+    async def stop(self):
+        """End everything that was started, and nothing else."""
+        for part in (self._watch, self.module, self.server, self.mailbox):
+            if part is not None:
+                await (part.close() if part is self.module else part.stop())
+        if self.flash is not None:
+            self.flash.close()
+
+    async def _start_server(self, kept):
+        ports = kept["ports"]
+        self.server = PpsServer(
+            Settings(
+                data_dir=self.folder / "server",
+                host_name=HOST_NAME,
+                credential_url=f"https://{HOST_NAME}:{ports['credential']}",
+                mail=MailSettings("127.0.0.1", self.mailbox.smtp_port, "pps@example.com"),
+                sms=SmsSettings(self.mailbox.sms_url),
+            )
+        )
+        await self.server.start()
+        with contextlib.suppress(ServiceError):  # conflict: there since an earlier start
+            self.server.add_operator(OPERATOR, self.operator_password)
+        with contextlib.suppress(ServiceError):
+            self.server.register_module(SERIAL, MODULE_NAME)
+
+    async def _forward(self, ports):
+        targets = {"credential": self.server.module_port, "enrol": self.server.enrol_port}
+        for name in _PORTS:
+            try:
+                await self.module.network.forward("127.0.0.1", targets[name], ports[name])
+            except OSError:
+                raise HouseError(
+                    f"port {ports[name]}, under which the module knows its server, is in use: "
+                    "is another house running? End it, or start anew with --fresh"
+                ) from None
+
+    async def _provision(self, kept):
+        """What the factory does, over the module's console; the label goes with the house."""
+        order = Order(
+            serial=SERIAL,
+            url=self.server.credential_url,
+            server_ca_der=self.server.ca.pps.certificate_der,
+            ssid=_SSID,
+            passphrase=ACCESS_POINTS[_SSID],
+        )
+        await self.module.power_on()
+        label = await provision(VirtualConsole(self.module).ask, order, self.server.ca.sign_factory_request)
+        await self.module.power_off()
+        self.label = {"id": label.id, "password": label.password}
+        self._save({**kept, "label": self.label})
+        self.log.add("provisioned")
+
+    def _load(self):
+        """What a house remembers beside flash and database; made at its first start."""
+        path = self.folder / "house.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        kept = {
+            "ports": dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True)),
+            "operator_password": secrets.token_urlsafe(9),
+        }
+        self._save(kept)
+        return kept
+
+    def _save(self, kept):
+        path = self.folder / "house.json"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(kept, file)
+
+    # What one can do to it
+
+    async def power_on(self):
+        if not self.module.powered:
+            self.cut_armed = False
+            self.log.add("power_on")
+            await self.module.power_on()
+
+    async def power_off(self):
+        """Cut the power now."""
+        if self.module.powered:
+            await self.module.power_off()
+
+    async def restart(self):
+        """Cut the power and restore it."""
+        await self.power_off()
+        await self.power_on()
+
+    def cut_at_next_write(self):
+        """Cut the power within the next program or erase, somewhere."""
+        if self.module.powered and not self.cut_armed:
+            self.flash.tear_next()
+            self.cut_armed = True
+            self.log.add("cut_armed")
+
+    def flip_bit(self, area="vault", sector=None):
+        """Turn over one bit that is part of something, in an area of tools.flash.layout or in one sector.
+
+        Returns (sector, byte in it, bit), or None where all is blank.
+        """
+        places = self._places(area, sector)
+        if not places:
+            return None
+        address, bit = random.choice(places), random.randrange(8)
+        self.flash.flip_bit(address, bit)
+        sector, at = divmod(address, layout.SECTOR)
+        self.log.add("bit_flipped", area=area_of(sector), sector=sector, byte=at, bit=bit)
+        return sector, at, bit
+
+    def take_image(self):
+        """Keep a copy of the flash as it is."""
+        self.image = self.flash.image()
+        self.log.add("image_taken", generation=self._generation(self.image))
+        return self.image
+
+    async def play_back(self):
+        """Put the image that was taken in the place of what the flash holds, with the power off for that."""
+        if self.image is None:
+            return
+        was_powered = self.module.powered
+        await self.power_off()
+        self.flash.load(self.image)
+        self.log.add("image_played_back", generation=self._generation(self.image))
+        if was_powered:
+            await self.power_on()
+
+    def unplug(self):
+        """Take the access point away."""
+        if self.plugged:
+            self.plugged = False
+            self.module.unplug()
+            self.log.add("unplugged")
+
+    def plug(self):
+        """Bring it back."""
+        if not self.plugged:
+            self.plugged = True
+            self.module.plug()
+            self.log.add("plugged")
+
+    # Inside
+
+    def _saw_flash(self, kind, sector, size):
+        if kind not in ("program", "erase"):
+            return
+        if not self._flash_counts:
+            asyncio.get_running_loop().call_later(_SUM_UP_S, self._sum_up_flash)
+        counts = self._flash_counts.setdefault(area_of(sector), {"program": 0, "erase": 0, "size": 0})
+        counts[kind] += 1
+        counts["size"] += size
+
+    def _sum_up_flash(self):
+        counts, self._flash_counts = self._flash_counts, {}
+        self.log.add("flash", areas=counts)
+
+    def _places(self, area, sector):
+        """Addresses of the bytes in question."""
+        image = self.flash.image()
+        if sector is None:
+            slot = FlashImage(image).current.get(area)
+            if slot is not None:
+                # From the header to the end of the seal (docs/format.md); what follows means less.
+                start = slot.first_sector * layout.SECTOR
+                length = int.from_bytes(image[start + 12 : start + 16], "little")
+                return range(start, start + 64 + (length // 16 + 1) * 16)
+            first, count = layout.AREAS[area]
+        else:
+            first, count = sector, 1
+        addresses = range(first * layout.SECTOR, (first + count) * layout.SECTOR)
+        return [address for address in addresses if image[address] != 0xFF]
+
+    @staticmethod
+    def _generation(image):
+        guard = FlashImage(image).guard
+        return guard[0] if guard else None
+
+    def _follow_module(self):
+        module = self.module
+        was = {"powered": module.powered, "starts": module.starts, "running": module.running}
+
+        def changed():
+            if was["powered"] and not module.powered:
+                self.log.add("power_cut_in_write" if self.cut_armed else "power_off")
+                self.cut_armed = False
+            if module.starts != was["starts"]:
+                self.log.add("started", start=module.starts)
+            elif was["running"] and not module.running and module.powered:
+                self.log.add("stopped")
+            was.update(powered=module.powered, starts=module.starts, running=module.running)
+
+        module.listeners.append(changed)
+        module.radio.listeners.append(lambda connected: self.log.add("joined" if connected else "left"))
+
+
+def area_of(sector):
+    """Name of the area that a sector belongs to."""
+    return next(name for name, (first, count) in layout.AREAS.items() if first <= sector < first + count)
+
+
+def _free_ports(count):
+    with contextlib.ExitStack() as stack:
+        bound = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in bound:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in bound]

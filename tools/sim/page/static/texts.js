@@ -1,0 +1,241 @@
+// Every text of the page, [Japanese, English]. {name} is filled in.
+
+const LANGUAGES = ["ja", "en"];
+
+export const TEXTS = {
+  title: ["Inkan — バーチャルハウス", "Inkan — virtual house"],
+  house: ["バーチャルハウス", "virtual house"],
+  subtitle: [
+    "本物のファームウェアが、本物のMicroPythonで動いています",
+    "The real firmware, on the real MicroPython interpreter",
+  ],
+  language: ["ページの言語", "Language of this page"],
+  device: ["情報モジュール", "The information module"],
+  brand: ["パワーコンディショナ", "Power conditioner"],
+  bezel: ["情報モジュール", "Information module"],
+  led_power: ["電源", "Power"],
+  led_network: ["通信", "Network"],
+  led_alarm: ["警報", "Alarm"],
+  keypad: ["操作キー", "Keypad"],
+  sticker: ["工場出荷ラベル", "Factory label"],
+  serial: ["製造番号", "Serial no."],
+  password: ["パスワード", "Password"],
+  breaker: ["ブレーカー", "Breaker"],
+  on: ["入", "ON"],
+  off: ["切", "OFF"],
+  lcd_off: ["画面は消えています", "The display is dark"],
+  lcd_blank: ["画面には何も表示されていません", "The display shows nothing"],
+  keyboard_hint: [
+    "パソコンのキーでも操作できます：数字、矢印、*、#、Enter = 決定、Backspace / Esc = 戻る",
+    "Your keyboard works too: digits, arrows, *, #, Enter = OK, Backspace / Esc = back",
+  ],
+  key_U: ["上", "Up"],
+  key_D: ["下", "Down"],
+  key_L: ["左", "Left"],
+  key_R: ["右", "Right"],
+  key_O: ["決定", "OK"],
+  key_B: ["戻る", "Back"],
+
+  desk: ["電力会社（PPS）の机", "The power supplier's desk"],
+  desk_text: [
+    "オペレーターは、コンソールからワンタイム認証情報を発行・失効します。",
+    "The operator issues and revokes one-time credentials at the console.",
+  ],
+  console: ["コンソールを開く", "Open the console"],
+  outbox: ["送信トレイ", "Outbox"],
+  operator: ["ユーザー名", "User name"],
+  phone: ["作業者のスマートフォン", "The technician's phone"],
+  no_letters: ["メッセージはまだありません。", "No message yet."],
+  email: ["メール", "E-mail"],
+  sms: ["SMS", "SMS"],
+
+  story: ["やってみる", "Try this"],
+  story_text: [
+    "一通りの操作です。確認できた手順には印が付きます。",
+    "The whole job, by hand. A step is ticked when its evidence is seen.",
+  ],
+  step_issue: ["認証情報を発行する", "Issue a credential"],
+  step_issue_how: [
+    "「コンソールを開く」から下記のユーザー名でログインし、モジュール {serial} の「発行」を選びます。宛先は何でもかまいません。",
+    "Open the console, sign in with the user name below, choose module {serial}, then Issue. Any recipient will do.",
+  ],
+  step_arrive: ["モジュールに届く", "It reaches the module"],
+  step_arrive_how: [
+    "1秒ほどで、モジュールが相互TLSで受け取り、待受画面に表示します。IDとパスワードは作業者のスマートフォンに届きます。",
+    "Within a second the module fetches it over mutual TLS and says so on its display. ID and password come to the technician's phone.",
+  ],
+  step_unlock: ["IDとパスワードを入力する", "Type ID and password"],
+  step_unlock_how: [
+    "決定キーを押し、IDの8桁、決定、パスワード、決定。わざと間違えると、残り回数が表示されます。",
+    "Press OK, the ID's 8 digits, OK, the password, OK. Type it wrong once on purpose: the attempts left are shown.",
+  ],
+  step_change: ["書き換える", "Change something"],
+  step_change_how: [
+    "上下キーでグループと項目を選び、決定。文字は携帯電話と同じ打ち方で、*キーで文字種が変わります。書き込まれたセクターが光ります。",
+    "Choose a group and a field with the arrows and OK. Letters are typed as on a telephone, * changes their kind. Watch the sectors that are written.",
+  ],
+  step_delete: ["消す", "Delete something"],
+  step_delete_how: [
+    "グループの最後の「すべて削除」を選びます。確認後は、フラッシュのどこを探しても元の値は残りません。",
+    "Choose “delete all” at the end of a group. Once confirmed, no byte of it is left anywhere in the flash.",
+  ],
+  step_cut: ["書き込み中に電源を切る", "Cut the power while it writes"],
+  step_cut_how: [
+    "「次の書き込みで停電」を押してから項目を変更し、電源を戻します。値は前か後のどちらかで、中間はありません。",
+    "Press “Cut at next write”, change a field, then restore the power: the value is the old or the new one, never anything between.",
+  ],
+  step_flip: ["1ビット反転させる", "Flip a bit"],
+  step_flip_how: [
+    "「1ビット反転」で、フラッシュの封印された領域のどこか1ビットを変えます。",
+    "“Flip a bit” turns one bit over, somewhere in the sealed information.",
+  ],
+  step_tampered: ["改ざんが見つかる", "The tampering is found"],
+  step_tampered_how: [
+    "次に情報が使われるとき、または再起動したときに検出され、画面に表示され、サーバーに警報が届きます。",
+    "It is found when the information is used next, at the latest after a restart: on the display, and as an alarm at the server.",
+  ],
+  step_recover: ["復旧する", "Recover"],
+  step_recover_how: [
+    "コンソールで「復旧」の認証情報を発行し、入力して、初期化を確認します。情報は入れ直しになります。",
+    "Issue a credential for recovery at the console, type it in and confirm. Everything is entered anew.",
+  ],
+  done: ["済", "done"],
+
+  hands: ["手を加える", "Lay hands on it"],
+  cut_power: ["電源を切る", "Cut the power"],
+  restore_power: ["電源を戻す", "Restore the power"],
+  restart: ["入れ直す", "Restart"],
+  cut_next: ["次の書き込みで停電", "Cut at next write"],
+  cut_armed: ["次の書き込みを待っています…", "Waiting for the next write…"],
+  unplug: ["ネットワークを抜く", "Unplug network"],
+  plug: ["ネットワークを挿す", "Plug in network"],
+  take_image: ["イメージを取る", "Take an image"],
+  play_back: ["イメージを書き戻す", "Play image back"],
+  flip: ["1ビット反転", "Flip a bit"],
+  flip_in: ["場所", "in"],
+
+  map: ["フラッシュ", "Flash"],
+  map_sound: ["封印はすべて有効（第{generation}世代）", "every seal holds, generation {generation}"],
+  map_unsound: ["封印が破れています", "a seal is broken"],
+  blank: ["空き", "blank"],
+  used: ["使用中", "used"],
+  written: ["書き込み直後", "just written"],
+  erased: ["消去直後", "just erased"],
+  wrong: ["封印の破れ", "seal broken"],
+  sector_is: ["セクター{sector}・{area}・{state}", "Sector {sector} · {area} · {state}"],
+  sector_choose: ["セクターを選ぶと内容が分かります。", "Choose a sector to learn what it is."],
+  flip_here: ["ここで1ビット反転", "Flip a bit here"],
+  area_root: ["ルート秘密", "root secret"],
+  area_guard: ["世代ガード", "generation guard"],
+  area_vault: ["固有情報", "unique information"],
+  area_credential: ["認証情報", "credential"],
+  area_factory: ["工場認証情報", "factory credential"],
+  area_identity: ["工場身元情報", "factory identity"],
+  area_settings: ["設定", "settings"],
+  area_attempts: ["認証記録", "attempts"],
+  area_clock: ["時計", "clock"],
+  area_audit: ["監査証跡", "audit trail"],
+  area_provisioned: ["設定済み印", "provisioned"],
+  area_free: ["予備", "free"],
+  area_readings: ["使用履歴", "usage history"],
+  short_root: ["ルート", "root"],
+  short_guard: ["ガード", "guard"],
+  short_vault: ["固有情報", "vault: unique information"],
+  short_credential: ["認証", "cred."],
+  short_factory: ["工場", "factory"],
+  short_identity: ["身元", "identity"],
+  short_settings: ["設定", "setup"],
+  short_attempts: ["認証記録", "attempts"],
+  short_clock: ["時計", "clock"],
+  short_audit: ["監査証跡", "audit trail"],
+  short_provisioned: ["印", "mark"],
+  short_free: ["予備", "free"],
+  short_readings: ["使用履歴", "usage history"],
+
+  log: ["いま起きたこと", "What just happened"],
+  lost: ["家との接続が切れました。再接続しています…", "The house does not answer. Trying again…"],
+
+  chip_powered: ["電源 入", "Power on"],
+  chip_unpowered: ["電源 切", "Power off"],
+  chip_joined: ["接続中", "Connected"],
+  chip_alone: ["未接続", "No network"],
+  chip_sound: ["封印 有効", "Seals hold"],
+  chip_unsound: ["封印 破れ", "Seal broken"],
+
+  event_power_on: ["電源が入りました", "Power on"],
+  event_power_off: ["電源が切れました", "Power off"],
+  event_power_cut_in_write: ["書き込みの途中で電源が切れました", "Power lost in the middle of a write"],
+  event_cut_armed: ["次の書き込みで電源が切れます", "The power will go at the next write"],
+  event_started: ["ファームウェアが起動しました（{start}回目）", "Firmware started (no. {start})"],
+  event_stopped: ["ファームウェアが止まりました", "Firmware stopped"],
+  event_provisioned: ["工場で初期設定されました", "Provisioned at the factory"],
+  event_joined: ["Wi-Fiに接続しました", "Joined the Wi-Fi"],
+  event_left: ["Wi-Fiから切断されました", "Left the Wi-Fi"],
+  event_unplugged: ["ネットワークを抜きました", "Network unplugged"],
+  event_plugged: ["ネットワークを挿しました", "Network plugged in"],
+  event_flash: ["フラッシュ：{text}", "Flash: {text}"],
+  event_flash_area: ["{area} 書込{program} 消去{erase}", "{area} {program} written, {erase} erased"],
+  event_bit_flipped: [
+    "{area}のビットを反転（セクター{sector}、バイト{byte}、ビット{bit}）",
+    "Bit flipped in {area} (sector {sector}, byte {byte}, bit {bit})",
+  ],
+  event_image_taken: ["イメージを取りました（第{generation}世代）", "Image taken (generation {generation})"],
+  event_image_played_back: ["イメージを書き戻しました（第{generation}世代）", "Image played back (generation {generation})"],
+  event_hello_connection: ["サーバー：接続情報でhello", "Server: hello, by the connection"],
+  event_hello_factory_identity: ["サーバー：工場身元情報でhello", "Server: hello, by the factory identity"],
+  event_credential_issued: ["サーバー：認証情報 #{sequence} を発行", "Server: credential #{sequence} issued"],
+  event_credential_offered: ["サーバー：#{sequence} をモジュールへ送出", "Server: #{sequence} handed to the module"],
+  event_credential_accepted: ["サーバー：#{sequence} の受領確認", "Server: #{sequence} acknowledged"],
+  event_credential_refused: ["サーバー：#{sequence} は拒否されました", "Server: #{sequence} refused by the module"],
+  event_credential_replaced: ["サーバー：#{sequence} は置き換えられました", "Server: #{sequence} replaced"],
+  event_credential_revoked: ["サーバー：#{sequence} を失効", "Server: #{sequence} revoked"],
+  event_credential_ended: ["サーバー：#{sequence} は終了（{why}）", "Server: #{sequence} is over ({why})"],
+  event_credential_used: [
+    "サーバー：#{sequence} 成功{successes} 失敗{failures} 変更{changes}",
+    "Server: #{sequence} successes {successes}, failures {failures}, changes {changes}",
+  ],
+  event_alarm: ["サーバー：警報 {alarm} {text}", "Server: alarm {alarm} {text}"],
+  event_alarm_over: ["サーバー：警報 {alarm} は解消", "Server: alarm {alarm} is over"],
+  event_audit: ["サーバー：監査記録 {audit}", "Server: audit record {audit}"],
+  event_enrolment: ["サーバー：登録コード {status}", "Server: enrolment code {status}"],
+  event_letter: ["作業者にメッセージが届きました", "A message reached the technician"],
+};
+
+let place = 0;
+
+export function language() {
+  return LANGUAGES[place];
+}
+
+export function setLanguage(name) {
+  place = Math.max(LANGUAGES.indexOf(name), 0);
+}
+
+export function firstLanguage() {
+  const wanted = [new URLSearchParams(location.search).get("language"), localStorage.getItem("language")];
+  wanted.push(...navigator.languages.map((name) => name.slice(0, 2)));
+  return wanted.find((name) => LANGUAGES.includes(name)) ?? "en";
+}
+
+export function text(key, values = {}) {
+  const found = TEXTS[key];
+  if (!found) {
+    return "";
+  }
+  return found[place].replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? "–");
+}
+
+// Fill every element that names its text.
+export function fillTexts(values) {
+  document.title = text("title");
+  document.documentElement.lang = language();
+  for (const element of document.querySelectorAll("[data-t]")) {
+    element.textContent = text(element.dataset.t, values);
+  }
+  for (const element of document.querySelectorAll("[data-t-label]")) {
+    element.setAttribute("aria-label", text(element.dataset.tLabel, values));
+  }
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.language === language()));
+  }
+}
