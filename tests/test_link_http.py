@@ -368,6 +368,12 @@ def test_r27_a_hostile_answer_is_named_within_8_kib(world, kind):
     assert result["most_steps"] <= 1
 
 
+def test_the_heap_that_is_left_is_what_counts(world):
+    """The instrument of the tests above: with too little left, even a good answer does not fit."""
+    with TlsServer(repeat(GOOD), world.server_pem, world.ca) as server:
+        assert world.call(server, calls=2, spare=1024)[1]["error"] == "MemoryError"
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -53,7 +53,7 @@ class HttpClient:
 
     A kept connection may have died since. A request that fails on it before any byte of an answer came is sent again,
     once, over a new one: whatever the API has may be repeated without harm.
-    After any error or cancellation the connection is closed.
+    After a cancellation, and any error but a refusal in good order, the connection is closed.
     """
 
     def __init__(self, host, port, context, buffer, limits=None, connect=open_connection):

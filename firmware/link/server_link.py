@@ -77,7 +77,8 @@ class ServerLink:
         self._limits = limits
         self._connect = connect
 
-        self._buffer = new_buffer()
+        # Taken at the start, while the heap is in one piece; energy is a server of its own in few houses.
+        self._buffer = new_buffer() if self._is_credential_link else None
         self._client = None
         self._reopen = False
         self._hello_due = True
@@ -168,6 +169,8 @@ class ServerLink:
                 context = mutual_context(endpoint.ca, endpoint.certificate, endpoint.private_key)
             except LinkError:
                 continue
+            if self._buffer is None:
+                self._buffer = bytearray(settings.LINK_HELLO_BUFFER_BYTES)
             self._client = HttpClient(endpoint.host, endpoint.port, context, self._buffer, self._limits, self._connect)
             self.issuer = endpoint.issuer
             return
