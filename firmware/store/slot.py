@@ -86,11 +86,12 @@ class Slot:
             body[length:] = b""
         return body
 
-    def write(self, generation, flags, iv, body):
-        """Erase what is needed, program a snapshot, read it back.
+    def write(self, generation, flags, iv, body, whole=True):
+        """Erase the slot, program a snapshot, read it back.
 
         body: bytes-like, or a list of (id, value). An empty one (FLAG_EMPTY)
-        takes no IV. `StoreError` if the body does not fit, before anything is
+        takes no IV. Without `whole` only those sectors are erased that are
+        needed. `StoreError` if the body does not fit, before anything is
         erased; `FlashError` if flash does not hold it in the end.
         """
         as_items = isinstance(body, (list, tuple))
@@ -101,7 +102,7 @@ class Slot:
             raise StoreError()
         self.state = OTHER
         self._put_header(generation, flags, length)
-        for sector in range(self._sectors_of(size)):
+        for sector in range(self.window.sector_count if whole else self._sectors_of(size)):
             self.window.erase(sector)
         if empty:
             iv = bytes(IV_SIZE)

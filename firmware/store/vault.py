@@ -27,6 +27,7 @@ class Vault:
         self._guard = guard
         self._random = random
         self._current = None
+        self._other_is_clean = False  # what a cut left may read blank: known to be erased only once we did it
 
     @property
     def generation(self):
@@ -82,16 +83,20 @@ class Vault:
     def commit(self, body, purge=False):
         """Replace the snapshot by bytes or a list of (id, value). When it returns, the old one is gone.
 
+        The first one after a start erases all sectors of the free slot, later ones what they need.
         On `StoreError` (does not fit) and `FlashError` from programming the old one stays.
         """
         self._need_current()
         target = self._other()
-        self._write(target, self.generation + 1, body, purge)
+        whole = not self._other_is_clean
+        self._other_is_clean = False
+        self._write(target, self.generation + 1, body, purge, whole)
         old = self._current
         self._guard.append(target.generation, target.tag)
         self._current = target
         old.erase_used()
         target.settle()
+        self._other_is_clean = True
 
     def create(self):
         """Provisioning, on erased sectors: a snapshot without items, of generation 1."""
@@ -116,7 +121,6 @@ class Vault:
         keeps_first = first.state == VALID and (second.state != VALID or first.generation > second.generation)
         target, old = (second, first) if keeps_first else (first, second)
         self._current = None
-        target.erase_all()
         self._write(target, newest + 1, b"", True)
         self._guard.replace(target.generation, target.tag)
         self._current = target
@@ -125,6 +129,7 @@ class Vault:
     def _look(self):
         """Read guard and slots, set the current slot; returns what is wrong or None."""
         self._current = None
+        self._other_is_clean = False
         guard = self._guard
         guard.start()
         for slot in self._slots:
@@ -158,9 +163,9 @@ class Vault:
         if not self._current:
             raise TamperError(self._look() or "vault_seal")
 
-    def _write(self, target, generation, body, purge):
+    def _write(self, target, generation, body, purge, whole=True):
         try:
-            target.write(generation, FLAG_PURGE if purge else 0, self._random(IV_SIZE), body)
+            target.write(generation, FLAG_PURGE if purge else 0, self._random(IV_SIZE), body, whole)
         except FlashError:
             target.erase_not_blank()
             raise

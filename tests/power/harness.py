@@ -22,9 +22,12 @@ goes on: a second cut at each point of its check, that is of the recovery and
 of the next operation, then check once more. check must allow for that: told
 then holds also what a check that was cut has appended.
 
+Points that leave the same flash behind, with the same told, are checked once:
+the state after one operation is that before the next.
+
 `shard=(index, count)` does the points whose number is index modulo count, to
-share the work out. Returns {"operations", "points", "second_points"}. Raises
-PowerFailure, an AssertionError, that names the point and chains the error.
+share the work out. Returns {"operations", "points", "second_points", "checks"}.
+Raises PowerFailure, an AssertionError, that names the point and chains the error.
 """
 
 import sys
@@ -48,10 +51,12 @@ def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)
     uncut = before.fork()
     uncut.record()
     told = []
-    _run(operation, uncut, told)
+    _checked(operation, uncut, told, "no cut")
     operations = uncut.operations
     _checked(check, uncut.fork(), told, "no cut")
     points = second_points = number = 0
+    seen = set()
+    seen_first = set()
     for index, done in enumerate(operations):
         for torn in before.torn_kinds(done):
             number += 1
@@ -62,15 +67,25 @@ def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)
             told = []
             _cut(device, index, torn, operation, told, where)
             points += 1
+            state = (device.state(), repr(told))
+            if state in seen_first:
+                continue
+            seen_first.add(state)
+            seen.add(state)
             recovered = device.fork()
             recovered.record()
             _checked(check, recovered, list(told), where)
             if two_deep:
-                second_points += _second(device, recovered.operations, check, told, where)
-    return {"operations": len(operations), "points": points, "second_points": second_points}
+                second_points += _second(device, recovered.operations, check, told, where, seen)
+    return {
+        "operations": len(operations),
+        "points": points,
+        "second_points": second_points,
+        "checks": len(seen),
+    }
 
 
-def _second(device, operations, check, told, where):
+def _second(device, operations, check, told, where, seen):
     count = 0
     for index, done in enumerate(operations):
         for torn in device.torn_kinds(done):
@@ -78,8 +93,11 @@ def _second(device, operations, check, told, where):
             again = device.fork()
             told_again = list(told)
             _cut(again, index, torn, check, told_again, here)
-            _checked(check, again, told_again, here)
             count += 1
+            state = (again.state(), repr(told_again))
+            if state not in seen:
+                seen.add(state)
+                _checked(check, again, told_again, here)
     return count
 
 
@@ -96,10 +114,10 @@ def _cut(device, index, torn, function, told, where):
     _fail(where, failure)
 
 
-def _checked(check, device, told, where):
+def _checked(function, device, told, where):
     failure = None
     try:
-        _run(check, device, told)
+        _run(function, device, told)
         assert not device.misuses, device.misuses
     except Exception as error:
         failure = error

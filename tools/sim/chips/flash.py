@@ -17,7 +17,9 @@ _READS_OF = {
     "noisy": ("lifted",),
     "random": ("random",),
     "flicker": ("old", "blank", "lifted", "random"),
+    "hiding": ("old",),
 }
+_READS_HIDDEN = 8  # for which a sector that hides reads blank
 
 
 class PowerCut(BaseException):
@@ -45,7 +47,7 @@ class NorFlash:
         self.clear_counters()
         self._blank = memoryview(b"\xff" * sector_size)
         self._sectors = {}  # index -> bytearray; blank sectors are absent
-        self._marginal = {}  # index -> [kind, reads so far] after a torn erase
+        self._marginal = {}  # index -> (kind, reads so far) after a torn erase
         self._cut_in = None  # operations left before the cut
         self._cut_torn = None
         self._file = None
@@ -115,7 +117,8 @@ class NorFlash:
         """Set a sector to 0xFF."""
         if not 0 <= sector_index < self.size // self.sector_size:
             self._misuse(f"erase of sector {sector_index}, which is not there")
-        torn = self._begin(("erase", sector_index))
+        was_blank = sector_index not in self._sectors and sector_index not in self._marginal
+        torn = self._begin(("erase", sector_index, was_blank))
         if torn == "before":
             self._cut()
         self.erases += 1
@@ -149,11 +152,14 @@ class NorFlash:
         Program: ("bytes", n, bits): n bytes are done and of the next one those
         zeros that `bits` selects; ("weak", 0, bits): of every byte. Erase:
         ("head", n) or ("tail", n): n bytes there are erased, the rest is old;
-        "noisy", "random", "flicker": each read finds other bits.
+        "noisy", "random", "flicker": each read finds other bits; "hiding": it reads
+        blank at first, and old later. A blank sector has fewer ways to be half erased.
         """
-        if operation[0] == "erase":
+        if operation[0] == "erase" and operation[2]:
+            kinds = ["before", "random", "flicker", "after"]
+        elif operation[0] == "erase":
             kinds = ["before", ("head", 16), ("head", self.sector_size // 2), ("tail", self.sector_size - 48)]
-            kinds += ["noisy", "random", "flicker", "after"]
+            kinds += ["noisy", "random", "flicker", "hiding", "after"]
         else:
             size = operation[2]
             kinds = ["before", ("bytes", 0, 0x0F), ("weak", 0, 0x55)]
@@ -166,7 +172,7 @@ class NorFlash:
     # Looking at it and meddling with it
 
     def record(self):
-        """Start the list `operations` anew: ("program", address, size) and ("erase", sector_index)."""
+        """Start the list `operations` anew: ("program", address, size), ("erase", sector_index, was_blank)."""
         self.operations = []
 
     def clear_counters(self):
@@ -178,8 +184,7 @@ class NorFlash:
         other = NorFlash(self.size, None, self.sector_size, self.strict)
         for index, data in self._sectors.items():
             other._sectors[index] = bytearray(data)
-        for index, state in self._marginal.items():
-            other._marginal[index] = list(state)
+        other._marginal.update(self._marginal)
         return other
 
     def image(self):
@@ -195,6 +200,15 @@ class NorFlash:
         self._marginal.clear()
         for index in range(self.size // self.sector_size):
             self.load_sector(index, image[index * self.sector_size : (index + 1) * self.sector_size])
+
+    def state(self):
+        """A digest of all that later reads depend on: contents and half-erased sectors."""
+        digest = hashlib.sha256()
+        for index in sorted(self._sectors):
+            digest.update(b"%d " % index)
+            digest.update(self._sectors[index])
+        digest.update(repr(sorted(self._marginal.items())).encode())
+        return digest.digest()
 
     def sector(self, index):
         """Contents of a sector as bytes."""
@@ -279,7 +293,7 @@ class NorFlash:
             # The bits stay what they were below the reads' noise. A sector
             # that was half erased before gets the kind of the newer tear.
             self._sectors.setdefault(index, bytearray(self._blank))
-            self._marginal[index] = [torn, 0]
+            self._marginal[index] = (torn, 0)
             return
         data = bytearray(self.sector(index))
         kind, count = torn
@@ -289,11 +303,13 @@ class NorFlash:
         self._set_sector(index, data)
 
     def _disturb(self, index, part):
-        state = self._marginal[index]
-        state[1] += 1
-        noise = hashlib.sha256(b"%d %d" % (index, state[1])).digest()
-        kinds = _READS_OF[state[0]]
+        torn, reads = self._marginal[index]
+        self._marginal[index] = (torn, reads + 1)
+        noise = hashlib.sha256(b"%d %d" % (index, reads)).digest()
+        kinds = _READS_OF[torn]
         kind = kinds[noise[0] % len(kinds)]
+        if torn == "hiding" and reads < _READS_HIDDEN:
+            kind = "blank"
         size = len(part)
         if kind == "blank":
             part[:] = self._blank[:size]

@@ -1,0 +1,70 @@
+"""Power cut at every program and erase of everything that writes the store (R2, R9, SA), on MicroPython."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.power.operations import OPERATIONS
+from tests.power.wrong import WRONG
+from tools.setup import BUILD, ROOT
+
+_TIMEOUT_S = 240
+_STAGED = BUILD / "test-module"
+
+# name: number of pytest items it is shared out to
+_SHARDS = {"vault_commit": 3, "guard_change": 3, "provisioning": 2, "attempt_change_sector": 2}
+_LARGE = ("pair_write", "pair_erase", "erase_everything", *_SHARDS)
+_SMALL = sorted(set(OPERATIONS) - set(_LARGE))
+
+
+def explored(*names, shard=0, shards=1):
+    """What tests/power/run.py found out, in an interpreter of its own."""
+    micropython = BUILD / "bin" / "micropython"
+    command = [micropython, "-X", "heapsize=4M", "-m", "tests.power.run"]
+    command += [str(shard), str(shards), *names]
+    folders = [_STAGED, _STAGED / "lib", ".frozen"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=dict(os.environ, MICROPYPATH=":".join(map(str, folders))),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report(found):
+    for name, counts in found.items():
+        print(
+            f"{name}: {counts['operations']} operations, {counts['points']} cuts, "
+            f"{counts['second_points']} second cuts, {counts['checks']} different states checked"
+        )
+        assert counts["points"] and counts["checks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shard", "shards"),
+    [(name, shard, _SHARDS.get(name, 1)) for name in _LARGE for shard in range(_SHARDS.get(name, 1))],
+)
+def test_r2_a_cut_leaves_the_old_or_the_new_state(name, shard, shards):
+    found = explored(name, shard=shard, shards=shards)
+    report(found)
+    if OPERATIONS[name]().two_deep:
+        assert found[name]["second_points"] > found[name]["points"]
+
+
+def test_r2_a_cut_leaves_the_old_or_the_new_state_in_all_the_rest():
+    report(explored(*_SMALL))
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_a_wrong_store_is_found_out(name):
+    failure = explored("wrong:" + name)["wrong:" + name]
+    print(failure)
+    assert failure.startswith("cut in operation ")
