@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tools.setup import BUILD, ROOT
-from tools.setup.stage import StageError, stage
+from tools.setup.stage import StageError, rom_of, stage
 
 
 @pytest.fixture
@@ -28,16 +28,37 @@ def files_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+MOUNT = """
+import vfs, sys
+with open({!r}, "rb") as file:
+    vfs.mount(vfs.VfsRom(file.read()), "/rom")
+sys.path += ["/rom", "/rom/lib"]
+import main
+"""
+
+
 def run_main(folder):
-    command = [BUILD / "bin" / "micropython", "main.py"]
+    """main.py of a staged folder, with the image mounted if there is one."""
+    image = rom_of(folder)
+    start = MOUNT.format(str(image)) if image.exists() else "import main"
     environment = {**os.environ, "MICROPYPATH": ":.frozen"}
+    command = [BUILD / "bin" / "micropython", "-c", start]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
     )
 
 
-def test_the_staged_module_runs(a_tree, tmp_path):
+def test_firmware_runs_from_the_rom_image(a_tree, tmp_path):
     out = stage(tmp_path / "out", a_tree)
+    assert files_in(out) == ["glyphs12.bin", "main.py"]
+    assert rom_of(out) == tmp_path / "out.romfs"
+    assert run_main(out).stdout == "42\n"
+
+
+def test_a_board_without_the_partition_gets_mpy_files(a_tree, tmp_path):
+    stage(tmp_path / "out", a_tree)
+    out = stage(tmp_path / "out", a_tree, form="mpy")
+    assert not rom_of(out).exists()
     assert files_in(out) == [
         "firmware/__init__.mpy",
         "firmware/store/__init__.mpy",
@@ -49,7 +70,7 @@ def test_the_staged_module_runs(a_tree, tmp_path):
 
 
 def test_source_can_be_staged_instead(a_tree, tmp_path):
-    out = stage(tmp_path / "out", a_tree, as_mpy=False)
+    out = stage(tmp_path / "out", a_tree, form="source")
     assert "firmware/store/vault.py" in files_in(out)
     assert run_main(out).stdout == "42\n"
 
@@ -64,18 +85,22 @@ def test_an_overlay_stands_in_for_files_of_the_tree(a_tree, tmp_path):
 
 def test_staging_again_writes_nothing_and_removes_what_went(a_tree, tmp_path):
     out = stage(tmp_path / "out", a_tree)
-    before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
+    rom = rom_of(out).stat().st_mtime_ns
     stage(out, a_tree)
+    assert rom_of(out).stat().st_mtime_ns == rom
+    stage(out, a_tree, form="mpy")
+    before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
+    stage(out, a_tree, form="mpy")
     assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == before
     (a_tree / "firmware" / "store" / "vault.py").unlink()
-    stage(out, a_tree)
+    stage(out, a_tree, form="mpy")
     assert set(before) - set(files_in(out)) == {"firmware/store/vault.mpy"}
 
 
 def test_every_file_that_does_not_compile_is_named(a_tree, tmp_path):
     overlay = {"firmware/first.py": "def (:", "firmware/second.py": "x = = 1", "firmware/good.py": "x = 1"}
     with pytest.raises(StageError) as caught:
-        stage(tmp_path / "out", a_tree, overlay=overlay)
+        stage(tmp_path / "out", a_tree, form="mpy", overlay=overlay)
     assert "firmware/first.py" in str(caught.value) and "firmware/second.py" in str(caught.value)
     assert "good" not in str(caught.value)
     assert "firmware/good.mpy" in files_in(tmp_path / "out")
@@ -96,4 +121,4 @@ def test_an_error_on_the_module_names_file_and_line(a_tree, tmp_path):
 
 def test_the_tree_itself_compiles(tmp_path):
     out = stage(tmp_path / "out", ROOT)
-    assert "firmware/errors.mpy" in files_in(out)
+    assert b"errors.mpy" in rom_of(out).read_bytes()

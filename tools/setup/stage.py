@@ -1,8 +1,14 @@
-"""The module's file system as it is flashed: `python -m tools.setup.stage [FOLDER] [--source]`.
+"""What is flashed: `python -m tools.setup.stage [FOLDER] [--form rom|mpy|source]`.
 
-boot.py and main.py stay source, since MicroPython starts those by name; the
-`firmware` and `lib` packages are compiled to .mpy. Compiled files are kept
-in build/mpy-cache by the hash of what they were made from.
+FOLDER becomes the module's file system. boot.py and main.py stay source, since
+MicroPython starts those by name. The `firmware` and `lib` packages are
+
+    rom     compiled into FOLDER.romfs, an image for the `romfs` partition. MicroPython
+            mounts it at /rom and runs it in place: bytecode and constants take no RAM.
+    mpy     compiled into the file system, for a board without that partition
+    source  left as they are
+
+Compiled files are kept in build/mpy-cache by the hash of what they were made from.
 """
 
 import argparse
@@ -17,6 +23,7 @@ from tools.setup import BUILD, ROOT, locked, write_if_changed
 
 ENTRY_FILES = ("boot.py", "main.py")
 PACKAGES = ("firmware", "lib")
+FORMS = ("rom", "mpy", "source")
 # Data files: where the build leaves each, and its place on the module.
 DATA = (("build/font/glyphs12.bin", "glyphs12.bin"),)
 
@@ -27,14 +34,15 @@ class StageError(Exception):
     """Files that do not compile, or a folder that is not ours to empty."""
 
 
-def stage(out_dir, source_dir=ROOT, as_mpy=True, overlay=None):
+def stage(out_dir, source_dir=ROOT, form="rom", overlay=None):
     """Make out_dir hold exactly what is flashed, and return it as a Path.
 
-    overlay maps relative paths ("firmware/control.py") to source text that
-    stands in for the file, or adds one. Raises StageError naming every file
-    that does not compile; the others are staged then all the same.
+    form: one of FORMS. overlay maps relative paths ("firmware/control.py") to
+    source text that stands in for the file, or adds one. Raises StageError
+    naming every file that does not compile; the others are staged then all the same.
     """
     source_dir = Path(source_dir)
+    out_dir = Path(out_dir)
     overlay = dict(overlay or {})
     sources = {name: source_dir / name for name in ENTRY_FILES}
     for package in PACKAGES:
@@ -45,7 +53,20 @@ def stage(out_dir, source_dir=ROOT, as_mpy=True, overlay=None):
     texts.update(
         (name, (source_dir / built).read_bytes()) for built, name in DATA if (source_dir / built).is_file()
     )
-    return write_tree(out_dir, texts, keep_source=ENTRY_FILES if as_mpy else texts)
+    if form != "rom":
+        rom_of(out_dir).unlink(missing_ok=True)
+        return write_tree(out_dir, texts, keep_source=ENTRY_FILES if form == "mpy" else texts)
+    in_rom = {name: text for name, text in texts.items() if name.split("/")[0] in PACKAGES}
+    outside = {name: text for name, text in texts.items() if name not in in_rom}
+    folder = write_tree(out_dir, outside, keep_source=ENTRY_FILES)
+    write_rom(rom_of(out_dir), in_rom)
+    return folder
+
+
+def rom_of(folder):
+    """Where the image is that belongs to a staged folder."""
+    folder = Path(folder).resolve()
+    return folder.with_name(folder.name + ".romfs")
 
 
 def write_tree(out_dir, texts, keep_source=()):
@@ -74,7 +95,41 @@ def write_tree(out_dir, texts, keep_source=()):
     return out_dir
 
 
-def _compile_all(texts, keep_source):
+def write_rom(path, texts):
+    """Make `path` a ROMFS image of `texts` (relative path to bytes), .py compiled to .mpy. Raises StageError."""
+    with locked("stage"):
+        files, errors = _compile_all(texts)
+        write_if_changed(Path(path), _rom_image(files))
+    if errors:
+        raise StageError("\n".join(errors))
+
+
+def _rom_image(files):
+    from mpremote.romfs import VfsRomWriter
+
+    tree = {}
+    for name, data in files.items():
+        *folders, last = name.split("/")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = data
+    writer = VfsRomWriter()
+
+    def write(place):
+        for name, entry in sorted(place.items()):
+            if isinstance(entry, dict):
+                writer.opendir(name)
+                write(entry)
+                writer.closedir()
+            else:
+                writer.mkfile(name, entry)
+
+    write(tree)
+    return writer.finalise()
+
+
+def _compile_all(texts, keep_source=()):
     files, errors, missing = {}, [], []
     for name, text in texts.items():
         if not name.endswith(".py") or name in keep_source:
@@ -129,14 +184,16 @@ def _compiler_version():
 def main():
     parser = argparse.ArgumentParser(prog="python -m tools.setup.stage", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default=BUILD / "module")
-    parser.add_argument("--source", action="store_true", help="leave .py files as they are")
+    parser.add_argument("--form", choices=FORMS, default="rom", help="how the packages are put there (default: rom)")
     arguments = parser.parse_args()
     try:
-        folder = stage(arguments.folder, as_mpy=not arguments.source)
+        folder = stage(arguments.folder, form=arguments.form)
     except StageError as error:
         sys.exit(str(error))
     files = [path for path in folder.rglob("*") if path.is_file()]
     print(f"{folder}: {len(files)} files, {sum(path.stat().st_size for path in files)} B")
+    if arguments.form == "rom":
+        print(f"{rom_of(folder)}: {rom_of(folder).stat().st_size} B for the romfs partition")
 
 
 if __name__ == "__main__":
