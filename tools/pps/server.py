@@ -58,7 +58,7 @@ class PpsServer:
     @property
     def enrol_host(self):
         """What the user types to enrol: host:port."""
-        return f"{self.settings.host_name}:{self.enrol_port}"
+        return self.settings.enrol_host or f"{self.settings.host_name}:{self.enrol_port}"
 
     @property
     def console_url(self):

@@ -30,7 +30,8 @@ class Settings:
     """`data_dir` is made where it is missing. Ports: 0 = any free one.
 
     `host` is what the listeners bind to, `host_name` what modules call the server by.
-    URLs left out are made from `host_name` and the module listener's port.
+    URLs left out are made from `host_name` and the module listener's port, `enrol_host` (what a user types to enrol,
+    host:port) from the enrolment listener's.
     """
 
     data_dir: Path
@@ -42,6 +43,7 @@ class Settings:
     database_url: str | None = None
     credential_url: str | None = None
     energy_url: str | None = None
+    enrol_host: str | None = None
     energy_ca_der: bytes | None = field(default=None, repr=False)
     mail: MailSettings | None = None
     sms: SmsSettings | None = None
