@@ -127,6 +127,7 @@ class House:
                 data_dir=self.folder / "server",
                 host_name=HOST_NAME,
                 credential_url=f"https://{HOST_NAME}:{ports['credential']}",
+                enrol_host=f"{HOST_NAME}:{ports['enrol']}",
                 mail=MailSettings("127.0.0.1", self.mailbox.smtp_port, "pps@example.com"),
                 sms=SmsSettings(self.mailbox.sms_url),
             )
@@ -203,7 +204,7 @@ class House:
     def cut_at_next_write(self):
         """Cut the power within the next program or erase, somewhere."""
         if self.module.powered and not self.cut_armed:
-            self.flash.tear_next()
+            self.flash.cut_in()
             self.cut_armed = True
             self.log.add("cut_armed")
 

@@ -18,26 +18,31 @@ class WatchedFlash(NorFlash):
 
     def __init__(self, size, path=None):
         self.watchers = []
-        self._tear_next = False
+        self._trap = None
         super().__init__(size, path)
 
-    def tear_next(self):
-        """Cut the power within the next program or erase, at a point by chance."""
-        self._tear_next = True
+    def cut_in(self, kind=None, sectors=None, torn=None):
+        """Cut the power within the next program or erase, or the next of a kind, in some sectors (a range).
+
+        torn as `cut_at` takes it; None: by chance.
+        """
+        self._trap = (kind, sectors, torn)
 
     def power_on(self):
-        self._tear_next = False
+        self._trap = None
         super().power_on()
 
     def program(self, address, data):
-        self._prepare(("program", address, len(data)))
+        sector = address // self.sector_size
+        self._prepare(("program", address, len(data)), sector)
         try:
             super().program(address, data)
         finally:
-            self._tell("program", address // self.sector_size, len(data))
+            self._tell("program", sector, len(data))
 
     def erase(self, sector_index):
-        self._prepare(("erase", sector_index))
+        is_blank = self.sector(sector_index).count(0xFF) == self.sector_size
+        self._prepare(("erase", sector_index, is_blank), sector_index)
         try:
             super().erase(sector_index)
         finally:
@@ -51,10 +56,13 @@ class WatchedFlash(NorFlash):
         super().load_sector(index, data)
         self._tell("load", index, 0)
 
-    def _prepare(self, operation):
-        if self._tear_next:
-            self._tear_next = False
-            self.cut_at(0, random.choice(self.torn_kinds(operation)))
+    def _prepare(self, operation, sector):
+        if self._trap is None:
+            return
+        kind, sectors, torn = self._trap
+        if kind in (None, operation[0]) and (sectors is None or sector in sectors):
+            self._trap = None
+            self.cut_at(0, torn or random.choice(self.torn_kinds(operation)))
 
     def _tell(self, kind, sector, size):
         for watcher in list(self.watchers):
