@@ -189,10 +189,7 @@ class NorFlash:
 
     def image(self):
         """All of the contents as bytes; half-erased sectors as they were before the erase."""
-        parts = []
-        for index in range(self.size // self.sector_size):
-            parts.append(self._sectors.get(index, self._blank))
-        return b"".join(parts)
+        return b"".join([self.sector(index) for index in range(self.size // self.sector_size)])
 
     def load(self, image):
         """Take over an image of at most the chip's size; what it does not cover becomes blank."""

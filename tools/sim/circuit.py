@@ -1,0 +1,136 @@
+"""The virtual board: which chip hangs on which pin, as on the board's schematic.
+
+The table of pins is written a second time here, on purpose: the firmware's
+own is tested against it.
+"""
+
+from tools.sim.chips.keys import KeyMatrix
+from tools.sim.chips.lcd import Lcd
+from tools.sim.chips.radio import Radio
+
+_MODE_INPUT = 1
+_MODE_OUTPUT = 3
+_MODE_OPEN_DRAIN = 7
+_PULL_UP = 2
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+
+PARTITION_TYPE_DATA = 1
+_PARTITION_SUBTYPE = 0x40  # the first that is free for own use
+_PARTITION_ADDRESS = 0x310000
+
+
+class Pin:
+    """One pin of the microcontroller as the outside has it."""
+
+    def __init__(self):
+        self.release()
+
+    def release(self):
+        """High impedance, as in reset."""
+        self.mode = _MODE_INPUT
+        self.pulled_up = False
+        self.latch = 0
+
+    @property
+    def drives(self):
+        """0 or 1, or None when it drives nothing."""
+        if self.mode == _MODE_OUTPUT:
+            return self.latch
+        if self.mode == _MODE_OPEN_DRAIN and not self.latch:
+            return 0
+        return None
+
+
+class Esp32S3Circuit:
+    """ESP32-S3, ST7567 on SPI, a 5 x 4 key matrix, NOR flash with the data partition, Wi-Fi."""
+
+    LCD_SCK = 12
+    LCD_MOSI = 11
+    LCD_CS = 10
+    LCD_DC = 9
+    LCD_RESET = 14
+    KEY_ROWS = (4, 5, 6, 7, 15)
+    KEY_COLUMNS = (16, 17, 18, 8)
+    KEY_CAPS = ("123U", "456D", "789L", "*0#R", "OB  ")
+
+    def __init__(self, flash, access_points, unique_id=b"\x02\x00\x00\x00\x00\x01"):
+        self.flash = flash
+        self.lcd = Lcd()
+        self.keys = KeyMatrix("".join(self.KEY_CAPS), len(self.KEY_ROWS), len(self.KEY_COLUMNS))
+        self.radio = Radio(access_points)
+        self.unique_id = unique_id
+        self.reset_cause = PWRON_RESET
+        self.rtc = (2000, 1, 1, 5, 0, 0, 0)
+        # (type, subtype, address, size, label, chip); the application's own partitions play no part here.
+        self.partitions = [
+            (PARTITION_TYPE_DATA, _PARTITION_SUBTYPE, _PARTITION_ADDRESS, flash.size, "inkan", flash)
+        ]
+        self._pins = {}
+        self._buses = {}
+
+    def power(self, on):
+        """Power to everything but the flash, which its owner switches."""
+        self.reset(PWRON_RESET)
+        self.rtc = (2000, 1, 1, 5, 0, 0, 0)
+        self.lcd.power(on)
+
+    def reset(self, cause):
+        """The microcontroller alone starts anew; the display stays as it is, its pins let go."""
+        self.reset_cause = cause
+        for number, pin in self._pins.items():
+            pin.release()
+            self._follow(number)
+        self._buses.clear()
+        self.radio.power_off()
+
+    def pin_mode(self, number, mode, pull, level):
+        """level is None where none was given."""
+        pin = self._pin(number)
+        pin.mode = mode
+        pin.pulled_up = pull == _PULL_UP
+        if level is not None:
+            pin.latch = level
+        self._follow(number)
+
+    def pin_write(self, number, level):
+        self._pin(number).latch = level
+        self._follow(number)
+
+    def pin_read(self, number):
+        pin = self._pin(number)
+        if number in self.KEY_COLUMNS:
+            # Without its pull-up a column floats; low is what shows that soonest.
+            return self.keys.column_level(self.KEY_COLUMNS.index(number)) if pin.pulled_up else 0
+        driven = pin.drives
+        return driven if driven is not None else int(pin.pulled_up)
+
+    def spi_open(self, bus, mode, hertz, sck, mosi):
+        self._buses[bus] = (sck, mosi)
+        if (sck, mosi) == (self.LCD_SCK, self.LCD_MOSI):
+            self.lcd.clock(mode, hertz)
+
+    def spi_write(self, bus, data):
+        if self._buses.get(bus) == (self.LCD_SCK, self.LCD_MOSI):
+            self.lcd.receive(data)
+
+    def _pin(self, number):
+        if number not in self._pins:
+            self._pins[number] = Pin()
+        return self._pins[number]
+
+    def _follow(self, number):
+        """Let the chip on the pin see its level. The display's inputs have pull-ups on the board."""
+        driven = self._pins[number].drives
+        if number in self.KEY_ROWS:
+            self.keys.drive(self.KEY_ROWS.index(number), driven)
+            return
+        level = 1 if driven is None else driven
+        if number == self.LCD_CS:
+            self.lcd.select_pin(level)
+        elif number == self.LCD_DC:
+            self.lcd.a0_pin(level)
+        elif number == self.LCD_RESET:
+            self.lcd.reset_pin(level)

@@ -1,0 +1,378 @@
+"""The whole module: the real firmware on the real interpreter, on a virtual board that can lose power."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import re
+import signal
+
+from tools.setup import BUILD, ROOT
+from tools.setup.stage import rom_of, stage, write_rom, write_tree
+from tools.sim.circuit import HARD_RESET, WDT_RESET, Esp32S3Circuit
+from tools.sim.network import Network
+from tools.sim.wire import Wire
+
+MICROPYTHON = BUILD / "bin" / "micropython"
+SHIMS = ROOT / "tools" / "sim" / "shims"
+DEFAULT_TIMEOUT_S = 20
+ACCESS_POINTS = {"inkan-house": "correct horse"}
+
+_KEPT_LINES = 200
+# As the ESP32's start-up code does it: the ROM file system, boot.py, main.py.
+_START = """import _rom, sys
+_rom.start({!r}, {!r})
+del _rom, sys.modules["_rom"], sys
+import boot
+import main
+"""
+_BOOTSTRAP = "_rom.py"
+_SHIMS_FOLDER = BUILD / "shims"
+
+
+class ModuleStopped(Exception):
+    """What was waited for cannot come: the module is off, or its interpreter has ended."""
+
+
+class Module:
+    """One module. All methods belong to one event loop.
+
+    flash: a NorFlash of the data partition's size; the caller keeps it.
+    overlay: relative paths to source texts in place of the repository's files.
+    Attributes to look at: `lcd`, `keys`, `radio`, `network`, `flash`,
+    `circuit`; `powered`; `running` (the interpreter); `starts` (how often it
+    was started); `output` (its last lines); `faults` (what the hardware would
+    not have taken). `on_output` callables get each line, `listeners` are called
+    without arguments when power or interpreter come or go.
+    """
+
+    def __init__(
+        self,
+        flash,
+        folder=BUILD / "module",
+        overlay=None,
+        as_mpy=True,
+        heap="128wK",
+        access_points=ACCESS_POINTS,
+        micropython=MICROPYTHON,
+    ):
+        self.flash = flash
+        self.circuit = Esp32S3Circuit(flash, access_points)
+        self.lcd = self.circuit.lcd
+        self.keys = self.circuit.keys
+        self.radio = self.circuit.radio
+        self.network = Network()
+        self.radio.listeners.append(self.network.set_link)
+        self.powered = False
+        self.running = False
+        self.starts = 0
+        self.exit_status = None
+        self.output = collections.deque(maxlen=_KEPT_LINES)
+        self.faults = self.lcd.faults
+        self.on_output = []
+        self.listeners = []
+        self._folder = folder
+        self._overlay = overlay
+        self._as_mpy = as_mpy
+        self._heap = heap
+        self._micropython = micropython
+        self._server = None
+        self._process = None
+        self._reader = None
+        self._restart = None
+        self._wire = None
+        self._watchdog_ms = None
+        self._watchdog_timer = None
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exception):
+        await self.close()
+
+    async def close(self):
+        """Power off, and give back every port and process."""
+        await self.power_off()
+        await self.network.close()
+        if self._server:
+            self._server.close()
+            self._server = None
+
+    # Power
+
+    async def power_on(self, cut_at=None):
+        """Switch on; returns when the interpreter has been started.
+
+        cut_at: (operation index, how it is torn), counted from the first
+        program or erase after this, as NorFlash.cut_at takes it.
+        """
+        if self.powered:
+            return
+        await self._prepare()
+        self.flash.power_on()
+        if cut_at is not None:
+            self.flash.cut_at(*cut_at)
+        self.powered = True
+        self.circuit.power(True)
+        await self._start()
+
+    async def power_off(self):
+        """Cut the power now: nothing that the interpreter sends after this arrives anywhere."""
+        self._lose_power()
+        await self._settled()
+
+    async def wait_power_loss(self, timeout_s=DEFAULT_TIMEOUT_S):
+        """Wait until the power is gone, as after NorFlash.cut_at."""
+        await self._wait(lambda: not self.powered, timeout_s)
+        await self._settled()
+
+    async def wait_start(self, number, timeout_s=DEFAULT_TIMEOUT_S):
+        """Wait until the interpreter has been started `number` times since the beginning."""
+        await self._wait(lambda: self.starts >= number, timeout_s)
+
+    # Keys
+
+    async def press(self, code, hold_ms=None, timeout_s=DEFAULT_TIMEOUT_S, released=None):
+        """Press a key until the firmware has read it for hold_ms, and let it go until it has seen that.
+
+        With `released` (an asyncio.Event) it stays down until that is set as well.
+        """
+        arguments = {} if hold_ms is None else {"hold_ms": hold_ms}
+        await self._unless_stopped(self.keys.press(code, timeout_s=timeout_s, released=released, **arguments))
+
+    async def type(self, codes):
+        """Press one key after the other."""
+        for code in codes:
+            await self.press(code)
+
+    # Display
+
+    def frame(self):
+        """What the eye sees: 1,024 bytes of MONO_VLSB."""
+        return self.lcd.pixels()
+
+    async def wait_frame(self, predicate, timeout_s=DEFAULT_TIMEOUT_S):
+        """Wait until predicate(frame) holds; returns that frame. TimeoutError, ModuleStopped."""
+        return await self._unless_stopped(self.lcd.wait_frame(predicate, timeout_s))
+
+    async def wait_text(self, text, timeout_s=DEFAULT_TIMEOUT_S):
+        """Wait until the text stands on the display, dot by dot; returns the frame."""
+        from tools.font.reader import find, read_rows
+
+        try:
+            return await self.wait_frame(lambda frame: find(frame, text) is not None, timeout_s)
+        except TimeoutError:
+            shown = " / ".join(read_rows(self.frame()))
+            raise TimeoutError(f"{text!r} did not show; the display says: {shown}") from None
+
+    # Network
+
+    def unplug(self):
+        """The access point goes away and every connection with it."""
+        self.radio.set_in_range(False)
+        self.network.cut()
+
+    def plug(self):
+        """It is back; the firmware has to join it again."""
+        self.radio.set_in_range(True)
+        self.network.restore()
+
+    # Output
+
+    async def wait_output(self, pattern, timeout_s=DEFAULT_TIMEOUT_S, after=0):
+        """Wait for a line that matches the regular expression, among the kept ones but for the first `after` too."""
+        found = None
+
+        def look():
+            nonlocal found
+            lines = list(self.output)[after:]
+            found = next(filter(None, (re.search(pattern, line) for line in lines)), None)
+            return found is not None
+
+        await self._wait(look, timeout_s, output=True)
+        return found
+
+    def write_console(self, line):
+        """A line typed at the serial console."""
+        if not self.running:
+            raise ModuleStopped(self._stopped_text())
+        self._process.stdin.write(line.encode() + b"\n")
+
+    def interrupt(self):
+        """Ctrl-C at the console."""
+        self._process.send_signal(signal.SIGINT)
+
+    # What the wire calls
+
+    def attach(self, wire):
+        """A connection to the wire; False where none is expected."""
+        if not self.running or self._wire is not None:
+            return False
+        self._wire = wire
+        return True
+
+    def reset(self, cause=HARD_RESET):
+        """machine.reset(), the watchdog or the reset button: the interpreter starts anew, the power stays."""
+        if not self.powered:
+            return
+        self._kill()
+        self.circuit.reset(cause)
+        self._restart = asyncio.ensure_future(self._start())
+
+    def power_cut(self):
+        """The flash lost power within an operation, and everything with it."""
+        self._lose_power()
+
+    def fault(self, text):
+        """Something that real hardware would not have taken."""
+        self.faults.append(text)
+
+    def watchdog_start(self, timeout_ms):
+        self._watchdog_ms = timeout_ms
+        self.watchdog_feed()
+
+    def watchdog_feed(self):
+        if self._watchdog_ms is None:
+            return
+        self._watchdog_stop()
+        loop = asyncio.get_running_loop()
+        self._watchdog_timer = loop.call_later(self._watchdog_ms / 1000, self.reset, WDT_RESET)
+
+    def _watchdog_stop(self):
+        if self._watchdog_timer:
+            self._watchdog_timer.cancel()
+            self._watchdog_timer = None
+
+    # Inside
+
+    async def _prepare(self):
+        if self._server is None:
+            form = "rom" if self._as_mpy else "source"
+            await asyncio.to_thread(stage, self._folder, ROOT, form, self._overlay)
+            # The shims are C on a real board, so they do not take the heap for their bytecode either.
+            texts = {path.name: path.read_bytes() for path in SHIMS.glob("*.py")}
+            await asyncio.to_thread(write_tree, _SHIMS_FOLDER, {_BOOTSTRAP: texts.pop(_BOOTSTRAP)})
+            await asyncio.to_thread(write_rom, rom_of(_SHIMS_FOLDER), texts)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: Wire(self.circuit, self), "127.0.0.1", 0)
+
+    async def _start(self):
+        """Start the interpreter, unless the power goes first."""
+        await self._reap()
+        if not self.powered:
+            return
+        port = self._server.sockets[0].getsockname()[1]
+        folders = [_SHIMS_FOLDER, self._folder, self._folder / "lib", ".frozen"]
+        environment = dict(os.environ, INKAN_WIRE=str(port), MICROPYPATH=":".join(map(str, folders)))
+        self.exit_status = None
+        self.running = True
+        self.starts += 1
+        self._process = await asyncio.create_subprocess_exec(
+            self._micropython,
+            "-X",
+            f"heapsize={self._heap}",
+            "-c",
+            _START.format(str(rom_of(_SHIMS_FOLDER)), str(rom_of(self._folder)) if self._as_mpy else ""),
+            cwd=self._folder,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C at the terminal is not for the module
+        )
+        self._reader = asyncio.ensure_future(self._follow(self._process))
+        if not self.powered:
+            self._kill()
+        self._changed()
+
+    async def _follow(self, process):
+        while line := await process.stdout.readline():
+            text = line.decode(errors="replace").rstrip()
+            self.output.append(text)
+            for listener in list(self.on_output):
+                listener(text)
+            self._changed()
+        status = await process.wait()
+        if process is self._process and self.running:
+            # It ended by itself. A real one would wait at its prompt, with its pins as they are.
+            self.exit_status = status
+            self._detach()
+
+    def _lose_power(self):
+        if not self.powered:
+            return
+        self.powered = False
+        self.flash.powered = False
+        self._kill()
+        self.circuit.power(False)
+        self.keys.release_all()
+        self._changed()
+
+    def _kill(self):
+        """End the interpreter now; the process is collected later."""
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        self._detach()
+
+    def _detach(self):
+        self._watchdog_stop()
+        self._watchdog_ms = None
+        if self._wire:
+            self._wire.cut()
+            self._wire = None
+        self.running = False
+        self._changed()
+
+    async def _settled(self):
+        """Wait until no process is left and no restart is under way."""
+        if self._restart:
+            await self._restart
+            self._restart = None
+        await self._reap()
+
+    async def _reap(self):
+        if self._process and not self.running:
+            await self._process.wait()
+            await self._reader
+
+    def _changed(self):
+        for listener in list(self.listeners):
+            listener()
+
+    def _stopped_text(self):
+        state = "is off" if not self.powered else f"ended with status {self.exit_status}"
+        return "\n".join([f"the module {state}; its last lines:", *list(self.output)[-20:]])
+
+    def _is_stopped(self):
+        return not self.powered or (not self.running and self.exit_status is not None)
+
+    async def _wait(self, condition, timeout_s, output=False):
+        """Wait for the condition; with `output` also give up when the module has stopped."""
+        changed = asyncio.Event()
+        self.listeners.append(changed.set)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    if output and self._is_stopped():
+                        raise ModuleStopped(self._stopped_text())
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            raise TimeoutError("\n".join(["not in time; the module's last lines:", *self.output])) from None
+        finally:
+            self.listeners.remove(changed.set)
+
+    async def _unless_stopped(self, awaitable):
+        """Await it, or raise ModuleStopped as soon as the module stops."""
+        wanted = asyncio.ensure_future(awaitable)
+        stopped = asyncio.ensure_future(self._wait(self._is_stopped, None))
+        try:
+            await asyncio.wait((wanted, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if wanted.done():
+                return wanted.result()
+            raise ModuleStopped(self._stopped_text())
+        finally:
+            for task in (wanted, stopped):
+                task.cancel()
+            await asyncio.gather(wanted, stopped, return_exceptions=True)

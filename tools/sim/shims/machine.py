@@ -1,0 +1,81 @@
+"""MicroPython's `machine` as on the ESP32, over the wire."""
+
+import struct
+
+import _opcodes
+import _wire
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+
+class Pin:
+    IN = 1
+    OUT = 3
+    OPEN_DRAIN = 7
+    PULL_DOWN = 1
+    PULL_UP = 2
+
+    def __init__(self, id, mode=None, pull=None, *, value=None):
+        self._id = id
+        if mode is not None:
+            self.init(mode, pull, value=value)
+
+    def init(self, mode, pull=None, *, value=None):
+        level = 0 if value is None else 0x100 | (1 if value else 0) << 9
+        _wire.post(_opcodes.PIN_MODE, self._id, mode | (pull or 0) << 4 | level)
+
+    def value(self, level=None):
+        if level is None:
+            return _wire.ask(_opcodes.PIN_READ, self._id)
+        _wire.post(_opcodes.PIN_WRITE, self._id, 1 if level else 0)
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)
+
+
+class SPI:
+    def __init__(self, id, baudrate=1000000, *, polarity=0, phase=0, sck, mosi):
+        self._id = id
+        pins = bytes((sck._id, mosi._id))
+        _wire.post(_opcodes.SPI_OPEN, id, polarity << 1 | phase, baudrate, pins)
+
+    def write(self, data):
+        _wire.post(_opcodes.SPI_WRITE, self._id, 0, 0, data)
+
+
+class RTC:
+    def datetime(self, value=None):
+        if value is not None:
+            _wire.post(_opcodes.RTC_SET, 0, 0, 0, struct.pack("<HBBBBBB", *value[:7]))
+            return None
+        return struct.unpack("<HBBBBBB", _wire.ask_bytes(_opcodes.RTC_GET)) + (0,)
+
+
+class WDT:
+    def __init__(self, id=0, timeout=5000):
+        _wire.post(_opcodes.WATCHDOG_START, id, 0, timeout)
+
+    def feed(self):
+        _wire.post(_opcodes.WATCHDOG_FEED)
+
+
+def reset():
+    _wire.post(_opcodes.RESET)
+    _wire.wait_for_the_end()
+
+
+def reset_cause():
+    return _wire.ask(_opcodes.RESET_CAUSE)
+
+
+def unique_id():
+    return _wire.ask_bytes(_opcodes.UNIQUE_ID)
