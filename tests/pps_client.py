@@ -1,5 +1,6 @@
 """What the tests of the PPS's server share: a clock, a running server, a module that talks to it."""
 
+import asyncio
 import base64
 import contextlib
 import datetime
@@ -216,6 +217,29 @@ class EnrollingModule:
             ),
         )
         return hmac.compare_digest(mac.hex(), answer["mac"])
+
+
+class Browser:
+    """A blocking httpx client that talks straight to an ASGI application and keeps its cookies."""
+
+    def __init__(self, app, base_url="http://console.example"):
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
+        self.cookies = self._client.cookies
+        self.headers = self._client.headers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+    def get(self, path, **options):
+        return self._runner.run(self._client.get(path, **options))
+
+    def post(self, path, **options):
+        return self._runner.run(self._client.post(path, **options))
 
 
 def days_ago(count):

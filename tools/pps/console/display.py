@@ -59,6 +59,17 @@ CREDENTIAL_CHIPS = {
     "revoked": "bad",
     "ended": "quiet",
 }
+EVENT_CHIPS = {
+    "success": "good",
+    "accepted": "good",
+    "failure": "warn",
+    "refused": "bad",
+    "tamper": "bad",
+    "finding": "warn",
+    "wiped": "warn",
+    "change": "edit",
+    "delete": "edit",
+}
 MESSAGE_CHIPS = {"shown": "wait", "queued": "wait", "sent": "good", "failed": "bad", "dropped": "quiet"}
 CODE_CHIPS = {"open": "wait", "used": "good", "expired": "quiet", "refused": "bad", "withdrawn": "quiet"}
 

@@ -1,5 +1,7 @@
 """The console's words, Japanese and English. A test holds both to the same keys and every key to a use."""
 
+from markupsafe import Markup
+
 LANGUAGES = {"ja": "日本語", "en": "English"}
 
 _TEXTS = {
@@ -20,7 +22,6 @@ _TEXTS = {
     "back": ("{name}へ戻る", "Back to {name}"),
     "none": ("なし", "None"),
     "never": ("まだありません", "Never"),
-    "unknown": ("不明", "Unknown"),
     "yes": ("可", "Yes"),
     "no": ("不可", "No"),
     # log-in
@@ -103,6 +104,7 @@ _TEXTS = {
         "Waiting for the module to act on the revocation.",
     ),
     "revoked_confirmed": ("モジュールが失効を確認しました。", "The module has acted on the revocation."),
+    "use": ("成功 / 失敗 / 変更", "Successes / failures / changes"),
     "history": ("これまでの認証情報", "Earlier credentials"),
     "sequence": ("番号", "Number"),
     "issued": ("発行", "Issued"),
@@ -222,7 +224,6 @@ _TEXTS = {
     "acknowledged_by": ("{name}が確認", "Acknowledged by {name}"),
     "alarm_last": ("最終 {time}", "last {time}"),
     "alarm_over": ("解消 {time}", "over {time}"),
-    "no_alarms": ("警報はありません。", "No alarms."),
     # outbox
     "outbox_lead": (
         "利用者へのメッセージです。本文は送信後、またはモジュールの受領後に消去されます。",
@@ -230,7 +231,7 @@ _TEXTS = {
     ),
     "no_messages": ("メッセージはありません。", "No messages."),
     "message": ("本文", "Text"),
-    "erased": ("消去済み", "Erased"),
+    "message_erased": ("消去済み", "Erased"),
     "erased_at": ("{time} 消去済み", "Erased {time}"),
     "message_shown": ("手渡し", "To pass on"),
     "message_queued": ("送信待ち", "Queued"),
@@ -245,18 +246,44 @@ _TEXTS = {
     "time": ("時刻", "Time"),
     "event": ("出来事", "Event"),
     "door": ("操作経路", "Door"),
-    "subject": ("対象", "Subject"),
     "fields": ("項目", "Fields"),
     "detail": ("詳細", "Detail"),
     "operator": ("担当者", "Operator"),
     "action": ("操作", "Action"),
-    "received": ("受信", "Received"),
     "time_unknown": ("時刻不明(受信 {time})", "Unknown (received {time})"),
     "door_none": ("—", "—"),
     "door_keypad": ("キーパッド", "Keypad"),
     "door_ble": ("BLE", "BLE"),
     "door_relay": ("中継", "Relay"),
     "door_serial": ("シリアル", "Serial"),
+    "event_provisioned": ("初期設定", "Provisioned"),
+    "event_success": ("認証成功", "Authenticated"),
+    "event_failure": ("認証失敗", "Authentication failed"),
+    "event_change": ("変更", "Changed"),
+    "event_delete": ("削除", "Deleted"),
+    "event_undone": ("取り消し", "Undone"),
+    "event_purged": ("履歴の消去完了", "Purged"),
+    "event_accepted": ("認証情報の受領", "Credential accepted"),
+    "event_refused": ("認証情報の拒否", "Credential refused"),
+    "event_ended": ("認証情報の終了", "Credential ended"),
+    "event_tamper": ("改ざん検知", "Tamper found"),
+    "event_finding": ("異常の検出", "Damage found"),
+    "event_wiped": ("全消去", "Wiped"),
+    "field_customer_name": ("氏名", "Name"),
+    "field_postal_code": ("郵便番号", "Postal code"),
+    "field_address": ("住所", "Address"),
+    "field_contract_number": ("契約番号", "Contract number"),
+    "field_readings_key": ("使用履歴の鍵", "Readings key"),
+    "field_site_id": ("発電設備地点番号", "Site number"),
+    "field_pv_capacity_w": ("太陽光容量", "PV capacity"),
+    "field_battery_capacity_wh": ("蓄電池容量", "Battery capacity"),
+    "field_ev_capacity_wh": ("EV電池容量", "EV capacity"),
+    "field_credential_url": ("認証サーバー", "Credential server"),
+    "field_energy_url": ("電力サーバー", "Energy server"),
+    "field_ca_certificate": ("CA証明書", "CA certificate"),
+    "field_module_certificate": ("モジュール証明書", "Module certificate"),
+    "field_private_key": ("秘密鍵", "Private key"),
+    "field_energy_ca_certificate": ("電力サーバーのCA証明書", "Energy server's CA certificate"),
     "action_register": ("モジュール登録", "Module registered"),
     "action_issue": ("認証情報の発行", "Credential issued"),
     "action_revoke": ("失効", "Credentials revoked"),
@@ -293,12 +320,12 @@ _TEXTS = {
 
 
 def lookup(language):
-    """Callable (key, **values) -> text in a language. KeyError for an unknown key."""
+    """Callable (key, **values) -> text in a language, values escaped for HTML. KeyError for an unknown key."""
     column = list(LANGUAGES).index(language)
 
     def text(key, **values):
         found = _TEXTS[key][column]
-        return found.format(**values) if values else found
+        return Markup(found).format(**values) if values else found
 
     return text
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tools.pps.console import display
 from tools.pps.console.forms import ACTIONS, LIMITS, TASKS, UNIT_S, blank_issue_form, read_issue_form
 from tools.pps.console.session import ConsoleSession, new_form_token, token_matches
-from tools.pps.console.text import LANGUAGES, choose_language, lookup
+from tools.pps.console.text import LANGUAGES, choose_language, keys, lookup
 from tools.pps.errors import ServiceError
 from tools.pps.services.credentials import GROUPS
 
@@ -38,8 +38,10 @@ _templates.globals.update(
     TASKS=TASKS,
     UNITS=list(UNIT_S),
     CREDENTIAL_CHIPS=display.CREDENTIAL_CHIPS,
+    EVENT_CHIPS=display.EVENT_CHIPS,
     MESSAGE_CHIPS=display.MESSAGE_CHIPS,
     CODE_CHIPS=display.CODE_CHIPS,
+    known=lambda key: key in keys(),
     time=display.local_time,
     zone_name=display.zone_name,
     alarm_detail=display.alarm_detail,
