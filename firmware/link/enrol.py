@@ -146,10 +146,10 @@ def _verified(answer, key, request_mac):
     certificate = _from_base64(answer, "certificate")
     credential_url = messages.text(answer, "credential_url")
     energy_url = messages.text(answer, "energy_url")
-    energy_ca = b""
+    energy_ca = None
     if answer.get("energy_ca", False) is not None:
         energy_ca = _from_base64(answer, "energy_ca")
-    parts = (nonce, ca, certificate, credential_url.encode(), energy_url.encode(), energy_ca)
+    parts = (nonce, ca, certificate, credential_url.encode(), energy_url.encode(), energy_ca or b"")
     expected = hmac_sha256(key, b"answer", request_mac, *[_f(part) for part in parts])
     if not constant_time_equal(mac, expected):
         raise LinkError("bad_answer")
@@ -159,7 +159,7 @@ def _verified(answer, key, request_mac):
         unique_info.CA_CERTIFICATE: ca,
         unique_info.MODULE_CERTIFICATE: certificate,
     }
-    if energy_ca:
+    if energy_ca is not None:
         fields[unique_info.ENERGY_CA_CERTIFICATE] = energy_ca
     try:
         for field_id, value in fields.items():
