@@ -21,6 +21,7 @@ from tests.pps_client import (
     records,
     running_server,
 )
+from tools.pps import middleware, tls_protocol
 from tools.pps.ca import CertificateAuthority, DevelopmentCa
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -201,4 +202,24 @@ async def test_r27_connection_is_kept_between_requests(server, module):
         assert len(answer) < 2048
         length = next(int(line.split(b":")[1]) for line in answer.split(b"\r\n") if b"content-length" in line)
         assert json.loads(await reader.readexactly(length)) == {"credential": None, "revoked": 0}
+    writer.close()
+
+
+async def test_r27_client_that_never_finishes_its_head_is_cut_off(server, module, monkeypatch):
+    monkeypatch.setattr(tls_protocol, "HEAD_TIMEOUT_S", 0.2)
+    context = module.connection._transport._pool._ssl_context
+    for start in (b"", b"POST /v1/module/poll HTTP/1.1\r\nhost: "):
+        reader, writer = await asyncio.open_connection("localhost", server.module_port, ssl=context)
+        writer.write(start)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+async def test_r27_client_that_never_finishes_its_body_is_told_so(server, module, monkeypatch):
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.2)
+    context = module.connection._transport._pool._ssl_context
+    reader, writer = await asyncio.open_connection("localhost", server.module_port, ssl=context)
+    writer.write(b"POST /v1/module/poll HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    assert answer.startswith(b"HTTP/1.1 400") and b'"bad_request"' in answer
     writer.close()

@@ -80,7 +80,11 @@ def _serve(chosen):
         console_behind_https=chosen.console_behind_https,
     )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_serve_until_told(settings))
+    try:
+        asyncio.run(_serve_until_told(settings))
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -189,9 +189,9 @@ def _bind(host, port):
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
     return bound
 
 
