@@ -5,6 +5,7 @@ from unit_rig import NOW_S, Rig, message, module
 from firmware import settings
 from firmware.errors import AuthError, SessionError, TimeError
 from tests.dual import raises
+from tools.sim.chips.flash import PowerCut
 
 HEAP = "4M"
 
@@ -401,3 +402,65 @@ def test_r8_bad_limits_and_types_are_refused():
     assert rig.acquisition.state() is None
     assert rig.acquisition.current() is None
     assert rig.acquisition.accept(message(1, unknown_field=1), CONNECTION) == ("accepted", None)
+
+
+def newest_attempt(rig):
+    """Flash address of the newest record of the attempts ring."""
+    head = 0
+    for sector in range(22, 26):
+        for place in range(1, 32):
+            address = sector * 4096 + place * 128
+            if rig.device.sector(sector)[place * 128 : place * 128 + 128] != b"\xff" * 128:
+                head = address
+    return head
+
+
+def test_s13_a_torn_attempt_counts_as_a_failure():
+    rig = with_credential(max_failures=3)
+    for failures, torn in ((1, ("bytes", 60, 0)), (2, ("weak", 0, 0x55)), (3, ("bytes", 127, 0x30))):
+        rig.wait_out_delay()
+        rig.device.cut_at(0, torn)
+        try:
+            rig.control.begin(settings.DOOR_KEYPAD)
+            raise AssertionError("no cut")
+        except PowerCut:
+            rig.device.power_on()
+        rig = Rig(rig.device)
+        assert rig.attempts.failures == rig.attempts.attempts == failures
+        assert rig.control.delay_ms() == 1000 << failures - 1
+        assert rig.events().count("failure") == failures
+    assert refused(rig) == "locked"
+
+
+def test_s13_a_flipped_record_gives_no_failure_back():
+    rig = with_credential()
+    rig.fail()
+    rig.fail()
+    rig.device.flip_bit(newest_attempt(rig) + 40, 3)
+    rig = Rig(rig.device)
+    assert rig.attempts.failures == 2
+    rig.open().close("done")
+    rig.device.flip_bit(newest_attempt(rig) + 40, 3)  # the success
+    rig = Rig(rig.device)
+    assert (rig.attempts.failures, rig.attempts.successes) == (4, 0)
+
+
+def test_s13_a_torn_record_counts_against_the_factory_credential_where_that_is_judged():
+    rig = module(factory=True, factory_failures=2)
+    for _ in range(2):
+        rig.wait_out_delay()
+        rig.device.cut_at(0, ("bytes", 60, 0))
+        try:
+            rig.control.begin(settings.DOOR_KEYPAD)
+        except PowerCut:
+            rig.device.power_on()
+        rig = Rig(rig.device)
+    assert rig.attempts.factory_failures == 2
+    assert rig.acquisition.current() is None
+
+
+def test_sb_a_tick_copied_into_the_attempts_ring_counts_as_a_failure():
+    rig = with_credential()
+    free = newest_attempt(rig) + 128
+    rig.device.program(free, rig.device.sector(26)[128:256])
+    assert Rig(rig.device).attempts.failures == 1
