@@ -229,6 +229,28 @@ def test_a_host_that_swallows_packets_is_left(world):
     assert result["error"] == "timeout"
 
 
+@pytest.mark.parametrize("fault", ["tls_ca", "tls", "closed", "timeout", "connect"])
+def test_r27_a_failure_leaves_no_socket_open(world, tmp_path, fault):
+    pem = world.server_pem
+    limits = [PATIENT_MS] * 3
+    raw = False
+    handler = reset(b"")
+    if fault == "tls_ca":
+        pem = write_pem(tmp_path / "stranger.pem", *Authority("test CA").server())
+    elif fault == "tls":
+        handler, raw = (lambda plain: plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")), True
+    elif fault == "timeout":
+        handler, raw, limits[0] = (lambda plain: server.closing.wait()), True, 10
+    with TlsServer(handler, pem, raw=raw) as server:
+        options = world.options(server, calls=12, limits=limits)
+        if fault != "connect":
+            results = micropython.run("http_client.py", options)
+    if fault == "connect":
+        results = micropython.run("http_client.py", options)
+    assert {result["error"] for result in results} == {fault}
+    assert len({result["open_files"] for result in results}) == 1
+
+
 # Answers that are wrong, each with the error that names it. All of them are read with 8 KiB of heap left.
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -1,4 +1,7 @@
-"""MicroPython: enrolments, a line of JSON for each. Options: host, code, serial, limits, iterations, or a list of such."""
+"""MicroPython: enrolments, a line of JSON for each.
+
+Options: host, code, serial, limits, iterations (where not the API's), or a list of such.
+"""
 
 import asyncio
 import json

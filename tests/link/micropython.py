@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import threading
 
 from tools.setup import BUILD, ROOT
 
@@ -13,12 +14,13 @@ def start(script, options, heap="256K"):
     (An argument of more than 255 characters ends MicroPython before it begins.)
     """
     command = [BUILD / "bin" / "micropython", "-X", f"heapsize={heap}", ROOT / "tests" / "link" / script]
-    path = f"{BUILD / 'test-module'}:.frozen"
+    staged = BUILD / "test-module"
+    path = f"{staged}:{staged / 'tests' / 'firmware'}:.frozen"
     environment = dict(os.environ, MICROPYPATH=path, OPTIONS=json.dumps(options))
     return subprocess.Popen(
         command,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -39,3 +41,35 @@ def finish(process, timeout_s=60):
 
 def run(script, options, heap="256K", timeout_s=60):
     return finish(start(script, options, heap), timeout_s)
+
+
+class Talk:
+    """Context manager around a script that runs until its input ends; each line that it prints is JSON."""
+
+    def __init__(self, script, options, heap="256K", timeout_s=60):
+        self._process = start(script, options, heap)
+        self._timer = threading.Timer(timeout_s, self._process.kill)
+        self.lines = []
+
+    def __enter__(self):
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._process.stdin.close()
+        self._process.wait()
+        self._timer.cancel()
+        self._process.stdout.close()
+
+    def tell(self, command):
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+
+    def until(self, condition):
+        """Read lines until one meets the condition; returns that one."""
+        while True:
+            line = self._process.stdout.readline()
+            assert line.startswith("{"), line + self._process.stdout.read() + f"after {self.lines}"
+            self.lines.append(json.loads(line))
+            if condition(self.lines[-1]):
+                return self.lines[-1]

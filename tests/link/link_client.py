@@ -1,0 +1,88 @@
+"""MicroPython: a ServerLink on real units and real TLS, until the input ends.
+
+Options: host, port, ca, certificate, key (file names), serial, poll_wait_s. Prints a line when the link or the
+credential changes. Input: "tamper" latches one, as somebody else would find it.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+import unit_rig
+
+from firmware import settings
+from firmware.link.endpoint import CREDENTIAL, Endpoint
+from firmware.link.server_link import ServerLink
+
+options = json.loads(os.getenv("OPTIONS"))
+settings.LINK_POLL_WAIT_S = options.get("poll_wait_s", settings.LINK_POLL_WAIT_S)
+unit_rig.Rig.ticks_ms = lambda rig: time.ticks_ms() & (1 << 30) - 1
+
+
+def read(name):
+    with open(options[name], "rb") as file:
+        return file.read()
+
+
+def endpoints():
+    url = "https://" + options["host"] + ":" + str(options["port"])
+    yield Endpoint(url, read("ca"), read("certificate"), read("key"), settings.ISSUER_CONNECTION)
+
+
+async def main():
+    rig = unit_rig.module(now=None)
+
+    def state():
+        return {
+            "generation": rig.store.vault.generation,
+            "boot_count": rig.clock.boot_count,
+            "powered_s": rig.clock.powered_s(),
+            "attempts": rig.attempts.attempts,
+            "attempts_number": rig.store.attempts.head_number,
+            "audit_number": rig.store.audit.head_number,
+            "tamper": rig.detection.tamper,
+            "credential": rig.acquisition.state(),
+        }
+
+    def show():
+        print(
+            json.dumps(
+                {
+                    "online": link.online,
+                    "error": link.error,
+                    "now": rig.clock.now(),
+                    "credential": rig.acquisition.state(),
+                    "tamper": rig.detection.tamper,
+                }
+            )
+        )
+
+    link = ServerLink(
+        CREDENTIAL,
+        endpoints,
+        rig.acquisition,
+        rig.audit,
+        rig.clock,
+        state,
+        lambda: rig.detection.latch("remote_rollback"),
+        os.urandom,
+        options["serial"],
+        "1.2.3",
+    )
+    link.listeners.append(show)
+    for listeners in (rig.acquisition.listeners, rig.detection.listeners):
+        listeners += [show, link.state_changed]
+    task = asyncio.create_task(link.run())
+    commands = asyncio.StreamReader(sys.stdin)
+    while True:
+        command = await commands.readline()
+        if not command:
+            break
+        if command.strip() in (b"tamper", "tamper"):
+            rig.detection.latch("vault_seal")
+    task.cancel()
+
+
+asyncio.run(main())
