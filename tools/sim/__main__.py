@@ -5,40 +5,62 @@ import asyncio
 import signal
 import sys
 import webbrowser
+from pathlib import Path
 
 from tools.setup import BUILD
 from tools.setup.stage import StageError
+from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
 from tools.sim.house import HEAP, OPERATOR, House, HouseError
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tools.sim", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.sim")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="the virtual house on a web page")
     run.add_argument("--port", type=int, default=8000, help="of the page; 0 = any free one (default: 8000)")
     run.add_argument("--fresh", action="store_true", help="start anew: another module, server and certificates")
     run.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
-    run.add_argument("--heap", default=HEAP, help="the interpreter's, as 128K or 2M (default: %(default)s)")
+    demo = commands.add_parser("demo", help="operation 1 unattended; exit code 0 only if every step was ok")
+    demo.add_argument("--pictures", action="store_true", help="print displays dot by dot")
+    demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
+    demo.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds that a step waits (%(default)s)")
+    demo.add_argument("--chapters", default=",".join(CHAPTERS), help="only some of %(default)s")
+    for command, folder in ((run, BUILD / "house"), (demo, BUILD / "demo")):
+        command.add_argument("--folder", type=Path, default=folder, help="what the house holds (%(default)s)")
+        command.add_argument("--heap", default=HEAP, help="the interpreter's, as 128K or 2M (%(default)s)")
+        command.add_argument("--overlay", type=Path, help="a folder whose .py files stand in for the repository's")
     options = parser.parse_args(arguments)
+    act = _run if options.command == "run" else _demo
     try:
-        asyncio.run(_run(options))
+        return asyncio.run(act(options))
     except (HouseError, StageError) as error:
-        sys.exit(f"house: {error}")
+        print(f"house: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+
+
+def _house(options):
+    overlay = {}
+    if options.overlay:
+        for path in options.overlay.rglob("*.py"):
+            overlay[path.relative_to(options.overlay).as_posix()] = path.read_text()
+    return House(options.folder, overlay=overlay, heap=options.heap)
+
+
+async def _describe(house):
+    print(f"interpreter: MicroPython {await house.interpreter()}")
+    print(f"firmware:    {'.mpy files' if house.as_mpy else 'source'}, heap of {house.heap}", flush=True)
 
 
 async def _run(options):
     from tools.sim.page.server import Page
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    house = House(heap=options.heap)
-    print(f"interpreter: {await house.interpreter()}", flush=True)
-    print(f"firmware:    {'.mpy files' if house.as_mpy else 'source'}, heap of {house.heap}", flush=True)
-    async with house:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _house(options) as house:
+        await _describe(house)
         await house.start(fresh=options.fresh)
         page = Page(house, options.port)
         try:
@@ -46,8 +68,7 @@ async def _run(options):
         except OSError as error:
             raise HouseError(f"port {options.port}: {error.strerror}; choose another with --port") from None
         try:
-            folder = house.folder.relative_to(BUILD.parent)
-            print(f"house:       {'new' if house.is_new else 'as it was left'}, in {folder}")
+            print(f"house:       {'new' if house.is_new else 'as it was left'}, in {house.folder}")
             print(f"page:        {page.url}")
             print(f"console:     {house.server.console_url}  (user {OPERATOR}, password {house.operator_password})")
             print(f"outbox:      {house.server.console_url}outbox")
@@ -58,7 +79,22 @@ async def _run(options):
             print("\nending", flush=True)
         finally:
             await page.stop()
+    return 0
+
+
+async def _demo(options):
+    from tools.sim.narrator import Narrator
+
+    async with _house(options) as house:
+        await _describe(house)
+        narrator = Narrator(options.json, options.pictures)
+        await house.start(fresh=True)
+        ok = await Demo(house, narrator, options.timeout).run(options.chapters.split(","))
+        if not ok:
+            print("\n    the module's last lines:", *list(house.module.output)[-10:], sep="\n    ")
+    print(f"\n{len(narrator.steps)} steps, {'all ok' if ok else 'the last one FAILED'}; {options.json}")
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

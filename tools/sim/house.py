@@ -25,7 +25,7 @@ from tools.sim.watch import ServerWatch, WatchedFlash
 SERIAL = "INK-00000001"
 MODULE_NAME = "Inkan House 1"
 OPERATOR = "operator"
-HEAP = "128K"
+HEAP = "512K"
 # By this name modules call their servers; it leads to the forwarders of the module's network.
 HOST_NAME = "localhost"
 
@@ -274,10 +274,10 @@ class House:
         if sector is None:
             slot = FlashImage(image).current.get(area)
             if slot is not None:
-                # From the header to the end of the seal (docs/format.md); what follows means less.
+                # IV, ciphertext and tag (docs/format.md); what stands before and behind them means less.
                 start = slot.first_sector * layout.SECTOR
                 length = int.from_bytes(image[start + 12 : start + 16], "little")
-                return range(start, start + 64 + (length // 16 + 1) * 16)
+                return range(start + 16, start + 64 + (length // 16 + 1) * 16)
             first, count = layout.AREAS[area]
         else:
             first, count = sector, 1
