@@ -43,8 +43,12 @@ class App:
         if not self.store.provisioned:
             await self._provision()
             return
+        # What stays is laid down without garbage between it: the heap does not move, and holes stay holes.
+        gc.collect()
         self._build()
+        gc.collect()
         self._build_links()
+        gc.collect()
         tasks = [
             ("network", self._network),
             ("housekeeping", self._housekeeping),
@@ -170,6 +174,7 @@ class App:
             self.link_status,
             asyncio.sleep_ms,
             time.ticks_ms,
+            self.identity.serial or "",
         )
         return keypad
 
