@@ -184,12 +184,11 @@ class Demo:
             after = self._evidence.flash()
             step.check("flash: every seal holds, the other groups are as they were", self._others_stand(before, after))
             step.check("flash: no trace of them, in clear or under any key that it holds", not found_in(after, values))
-            await self._press("ODDD")
+            await self._press("O")
 
     async def cut_while_writing(self):
-        old, new, _ = PV_W
         async with self._step("The power goes while a new version is written", "R2 R9") as step:
-            await self._change_pv(old, new)
+            old = await self._change_pv(PV_W[1])
             await self._see(step, "変更しますか")
             self._house.flash.cut_in("program", _VAULT, ("bytes", 40, 0x0F))
             await self._lose_power_by("O")
@@ -206,12 +205,11 @@ class Demo:
             step.check("flash: English is set", self._item("settings", "language") == 1)
 
     async def cut_while_erasing(self):
-        old, _, new = PV_W
+        new = PV_W[2]
         async with self._step("The power goes while the old version is erased", "R2 R5") as step:
             await self._authenticate(step, *self._secrets(), _ENGLISH)
             await self._see(step, "Change menu")
-            await self._press("DDD")
-            await self._change_pv(old, new)
+            await self._change_pv(new)
             await self._see(step, "Change it?")
             sector = self._evidence.flash().current["vault"].first_sector
             self._house.flash.cut_in("erase", range(sector, sector + 1), "flicker")
@@ -270,7 +268,7 @@ class Demo:
             image = self._evidence.flash()
             step.check("flash: every seal holds, no field is left", image.sound and not self._fields(image))
             step.check("flash: the generation went on", image.guard[0] > self._generation_of(self._image))
-        async with self._step(f"Entered anew: {NEW_NAME}", "R15 S19") as step:
+        async with self._step(f"Entered anew: {NEW_NAME}", "R15 R16 S19") as step:
             await self._press("O")
             await self._see(step, "Change menu")
             await self._press("OOOO" + typing.kana(NEW_NAME) + "O")
@@ -305,9 +303,11 @@ class Demo:
         await self._see(step, prompts[1], show=False)
         await self._press(password + "O")
 
-    async def _change_pv(self, old, new):
-        """Up to the question, with capacity selected in the menu."""
-        await self._press("OOOO" + "D" * len(str(old)) + str(new) + "O")
+    async def _change_pv(self, new):
+        """From the menu's first row up to the question; returns what there was (number, or None)."""
+        old = self._evidence.flash().field("pv_capacity_w")
+        await self._press("DDDOOOO" + "D" * len(str(old or "")) + str(new) + "O")
+        return old
 
     async def _confirm_change(self, step, done, fields):
         await self._press("O")
