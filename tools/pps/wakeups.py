@@ -12,11 +12,11 @@ RECHECK_S = 1.0
 
 
 class Watch:
-    """One poll that waits. `version` is the news_version that it has already seen."""
+    """One poll that waits. `version` is the news_version that it has already seen, None before it has looked."""
 
     def __init__(self, loop):
         self.event = asyncio.Event()
-        self.version = 0
+        self.version = None
         self._loop = loop
 
     def wake(self):
@@ -52,9 +52,13 @@ class Wakeups:
                     del self._watches[module_id]
 
     def waiting(self):
-        """Ids of the modules that somebody waits for."""
+        """Ids of the modules that somebody has looked for in vain, and waits for."""
         with self._lock:
-            return list(self._watches)
+            return [
+                module_id
+                for module_id, watches in self._watches.items()
+                if any(watch.version is not None for watch in watches)
+            ]
 
     def notify(self, module_id):
         """There may be news of this module."""
