@@ -102,7 +102,7 @@ class App:
             self.audit,
             self.clock,
             self.random,
-            store.readings.erase_not_blank,
+            store.readings,
             store.wipe_vault,
         )
         self.attempts.start()

@@ -23,7 +23,7 @@ Result = namedtuple("Result", ("generation", "changes_left", "repeated"))
 class Sessions:
     """What all sessions share, and the one place that commits to the vault once it is provisioned.
 
-    erase_readings() blanks the readings ring; wipe_vault() leaves an empty vault, its purge pending.
+    readings is the Window of the readings ring; wipe_vault() leaves an empty vault, its purge pending.
     connection_listeners are called when the connection was entered, deleted or wiped.
     """
 
@@ -37,7 +37,7 @@ class Sessions:
         audit,
         clock,
         random,
-        erase_readings,
+        readings,
         wipe_vault,
     ):
         self.detection = detection
@@ -48,14 +48,14 @@ class Sessions:
         self.audit = audit
         self.clock = clock
         self.random = random
-        self._erase_readings = erase_readings
+        self._readings = readings
         self.wipe_vault = wipe_vault
         self.connection_listeners = []
 
     def start(self):
         """Finish what a power cut left: a purge, a new server. Needs random bytes."""
         try:
-            self.finish_purge()
+            self.resume_purge()
             self.use_server(self.read())
         except TamperError:
             pass  # detection has latched it
@@ -68,12 +68,20 @@ class Sessions:
         """The unique information, its seal verified (R3). `TamperError` if it may not be used."""
         return self.unique_info.UniqueInfo(self.detection.read())
 
+    def resume_purge(self):
+        """Finish a purge that was broken off. A sector that reads blank may be half erased then: all are erased."""
+        if self.vault.purge_pending:
+            self.read()  # nothing is touched while tamper is latched
+            for sector in range(self._readings.sector_count):
+                self._readings.erase(sector)
+            self.finish_purge()
+
     def finish_purge(self):
-        """Erase the readings and commit a new key for them, if a purge is pending (S12)."""
+        """After a commit with the purge flag: erase the readings and commit a new key for them (S12)."""
         if not self.vault.purge_pending:
             return
         info = self.read()
-        self._erase_readings()
+        self._readings.erase_not_blank()
         self.audit.record("purged", generation=self.vault.generation + 1)
         self.vault.commit(info.with_changes({_READINGS_KEY: self.random(_READINGS_KEY_SIZE)}))
 
@@ -261,7 +269,7 @@ class Session:
         """The unique information now. An open session is over when it was tampered with."""
         units = self._units
         try:
-            units.finish_purge()  # only after flash has failed half way in one
+            units.resume_purge()  # only after flash has failed half way in one
             return units.read()
         except TamperError:
             self._need_open()

@@ -254,13 +254,13 @@ def test_s12_a_purge_that_flash_failed_in_goes_on_with_the_next_use():
     def fail():
         raise FlashError()
 
-    erase = rig.sessions._erase_readings
-    rig.sessions._erase_readings = fail
+    erase = rig.store.readings.erase_not_blank
+    rig.store.readings.erase_not_blank = fail
     with raises(FlashError):
         session.delete(1, 1, HISTORY)
     assert rig.store.vault.purge_pending
     assert get(rig.device, 0x21) is None
-    rig.sessions._erase_readings = erase
+    rig.store.readings.erase_not_blank = erase
     session.change(2, session.generation + 1, {0x11: "a"})
     assert not rig.store.vault.purge_pending
     assert len(get(rig.device, 0x21)) == 64

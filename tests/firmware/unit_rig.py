@@ -114,7 +114,7 @@ class Rig:
             self.audit,
             self.clock,
             random,
-            store.readings.erase_not_blank,
+            store.readings,
             store.wipe_vault,
         )
         self.sessions.start()
