@@ -16,7 +16,7 @@ ROW_WIDTH = const(126)
 
 _BAR_WIDTH = const(2)
 _BAR_TOP = const(13)
-_BAR_HEIGHT = const(51)
+_BAR_HEIGHT = const(38)  # rows 1 to 3: below them the keys are named
 _BAR_SHORTEST = const(5)
 _TITLE_X = const(1)
 _SPACE = const(0x20)
@@ -206,7 +206,7 @@ class Canvas:
             start += WIDTH
 
     def scrollbar(self, first, visible, total):
-        """Where the shown part of a list lies, at the right edge below the title.
+        """Where the shown part of a list lies, at the right edge of rows 1 to 3.
 
         Nothing if all of it is shown.
         """

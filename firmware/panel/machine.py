@@ -438,7 +438,7 @@ class Panel:
         for hint in hints:
             cap, _, label = hint.partition(":")
             width += canvas.text_width(cap) + 2 + canvas.text_width(label)
-        gap = min((ROW_WIDTH + 2 - width) // max(len(hints) - 1, 1), 12)
+        gap = min((ROW_WIDTH - width) // max(len(hints) - 1, 1), 12)
         if gap < 0:
             canvas.overflowed = True
         x = 0

@@ -442,7 +442,7 @@ async def _enrol(p):
 
 def enrol_failed(p):
     code = p.detail.code
-    p.message(p.say("enrol." + code) or p.say(link_key(code)), code)
+    p.text(p.say("enrol." + code) or p.say("enrol_failed.b", p.say(link_key(code)), code))
 
 
 def enrol_failed_key(p, key):

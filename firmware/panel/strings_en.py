@@ -203,8 +203,8 @@ enrolling.above Asking the host
 enrol_failed.t Not enrolled
 enrol_failed.h OK:Try again|BACK:Exit
 enrol_failed.b {}|Connection unchanged|({})
-enrol.code_refused Code wrong or used
-enrol.not_proved New server unproved
+enrol.code_refused The code is not valid|Ask the PPS|Connection unchanged
+enrol.not_proved Server not confirmed|Ask the PPS|Connection unchanged
 recover.t Recovery
 recover.b Wipe the information,|then enter it anew|to use the module
 recover.h OK:Wipe|*:Lock|BACK:End

@@ -203,8 +203,8 @@ enrolling.above 接続先に登録中です
 enrol_failed.t 登録できません
 enrol_failed.h OK:やり直す|戻:中止
 enrol_failed.b {}|接続先は元のままです|({})
-enrol.code_refused コードが違うか使用済み
-enrol.not_proved サーバー確認の失敗
+enrol.code_refused コードが無効です|PPSに確認してください|接続先は元のままです
+enrol.not_proved サーバー確認の失敗|PPSに確認してください|接続先は元のままです
 recover.t 復旧
 recover.b 固有情報を消去すると|入力し直して|使用を再開できます
 recover.h OK:消去|*:ロック|戻:終了

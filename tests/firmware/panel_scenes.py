@@ -73,6 +73,8 @@ def build():
     both("tampered", "", tamper, changed(MANY, tamper="vault_rollback", failures_left=0))
     scene("tampered", "recover", changed(tamper, failures_left=5), "")
     both("info", "#", FEW, changed(MANY, tamper="vault_rollback"))
+    for variant, actions in (("middle", "DDDDD"), ("more", "DDDDDDDD"), ("end", "D" * 20)):
+        scene("info", variant, changed(MANY, tamper="vault_rollback"), "#" + actions)
     both("language", "*")
     for state in ("idle", "no_time", "locked", "busy"):
         both("no_credential" if state == "idle" else state, "O", {"state": state}, changed(MANY, state=state))

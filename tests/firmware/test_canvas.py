@@ -136,7 +136,7 @@ def test_cursor_inverts_its_cell_and_again_restores_it():
         assert canvas.buffer == before and not canvas.overflowed
 
 
-def test_scrollbar_moves_from_below_the_title_to_the_bottom():
+def test_scrollbar_moves_from_below_the_title_to_above_the_hint():
     canvas = _canvas()
     canvas.scrollbar(0, 4, 4)
     assert _box(canvas) is None
@@ -147,10 +147,10 @@ def test_scrollbar_moves_from_below_the_title_to_the_bottom():
         canvas.scrollbar(first, 4, 9)
         tops.append(_box(canvas)[1])
     assert tops == sorted(tops) and len(set(tops)) == 6
-    assert _box(canvas)[3] == 63
+    assert _box(canvas)[3] == 50
     canvas.scrollbar(99999, 4, 100000)
     left, top, right, bottom = _box(canvas)
-    assert bottom == 63 and bottom - top >= 4 and not canvas.overflowed
+    assert bottom == 50 and bottom - top >= 4 and not canvas.overflowed
 
 
 def test_progress_grows_and_stays_in_its_frame():

@@ -1,4 +1,4 @@
-"""All screens on one page: `python -m tools.sim.contact_sheet [FOLDER]`.
+"""All screens on one page: `python -m tools.sim.contact_sheet [FOLDER] [--documents]`.
 
 Writes build/screens-ja.png and build/screens-en.png from the golden pictures of the tests, SCREEN-LANGUAGE-VARIANT.png;
 three pixels a dot, each with its name.
@@ -13,7 +13,17 @@ from tools.font import reader
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("ja", "en")
+# What docs/screens shows.
+CHOSEN = (
+    "idle-ja-short",
+    "password-en-masked",
+    "menu-ja-short",
+    "edit_text-ja-turning",
+    "confirm_change-en-number",
+    "tampered-ja-recover",
+)
 _SCALE = 3
+_DOCUMENT_SCALE = 4
 _COLUMNS = 4
 _CAPTION = 14
 _SPACE = 10
@@ -37,15 +47,27 @@ def contact_sheet(pictures, columns=_COLUMNS):
     return sheet
 
 
+def write_chosen(golden, folder):
+    """The screens that the documents show, four pixels a dot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in CHOSEN:
+        with Image.open(golden / f"{name}.png") as picture:
+            reader.to_image(picture, _DOCUMENT_SCALE).save(folder / f"{name}.png", optimize=True)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tools.sim.contact_sheet", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "tests" / "golden")
-    folder = parser.parse_args().folder
+    parser.add_argument("--documents", action="store_true", help="write the chosen ones to docs/screens too")
+    arguments = parser.parse_args()
+    folder = arguments.folder
     for language in LANGUAGES:
         pictures = {path.stem: Image.open(path) for path in sorted(folder.glob(f"*-{language}-*.png"))}
         path = ROOT / "build" / f"screens-{language}.png"
         contact_sheet(pictures).save(path)
         print(f"{path}: {len(pictures)} screens")
+    if arguments.documents:
+        write_chosen(folder, ROOT / "docs" / "screens")
 
 
 if __name__ == "__main__":
