@@ -1,5 +1,7 @@
 """The guard: generation and seal of the newest vault, apart from it, so that an old vault is known as old (S9)."""
 
+from struct import pack_into
+
 from micropython import const
 
 from firmware.crypto.hmac import HmacSha256
@@ -11,6 +13,7 @@ _RECORD_SIZE = const(64)
 _TAG_AT = const(8)
 _SEAL_AT = const(40)
 _SEAL_SIZE = const(24)
+_DIGEST_SIZE = const(32)
 _BLANK_RECORD = b"\xff" * _RECORD_SIZE
 _TRIES = const(3)
 
@@ -24,6 +27,12 @@ class Guard:
 
     def __init__(self, window, key64):
         self._window = window
+        # The seal comes as 32 bytes; the record ends within them.
+        buffer = memoryview(bytearray(_SEAL_AT + _DIGEST_SIZE))
+        self._record = buffer[:_RECORD_SIZE]
+        self._sealed = buffer[:_SEAL_AT]
+        self._seal_place = buffer[_SEAL_AT:]
+        self._back = memoryview(bytearray(_RECORD_SIZE))
         self._mac = HmacSha256(key64[32:])
         self._per_sector = window.sector_size // _RECORD_SIZE
         self._clear()
@@ -52,7 +61,7 @@ class Guard:
             self._next += 1
             if self._write(address, generation, tag):
                 self.generation = generation
-                self.tag = bytes(tag)
+                self.tag = tag
                 self.mismatch = False
                 return
         raise FlashError()
@@ -69,26 +78,22 @@ class Guard:
         self._next = 0
 
     def _write(self, address, generation, tag):
-        view = memoryview(self._window.scratch)[:_RECORD_SIZE]
-        view[:4][:] = _MAGIC
-        view[4:_TAG_AT][:] = generation.to_bytes(4, "little")
-        view[_TAG_AT:_SEAL_AT][:] = tag
-        view[_SEAL_AT:][:] = self._seal(view)
-        wanted = bytes(view)
-        self._window.program(address, view)
-        self._window.read(address, view)
-        return view == wanted
+        pack_into("<4sI32s", self._record, 0, _MAGIC, generation, tag)
+        self._seal_place[:] = self._digest(self._sealed)
+        self._window.program(address, self._record)
+        self._window.read(address, self._back)
+        return self._back == self._record
 
-    def _seal(self, record):
+    def _digest(self, sealed):
         mac = self._mac
         mac.reset()
         mac.update(_LABEL)
-        mac.update(record[:_SEAL_AT])
-        return mac.digest()[:_SEAL_SIZE]
+        mac.update(sealed)
+        return mac.digest()
 
     def _scan(self, sector):
         """Take over what is newer in a sector; returns the place behind its last one that is not blank."""
-        view = memoryview(self._window.scratch)
+        view = self._window.scratch.view
         start = sector * self._window.sector_size
         used = 0
         for at in range(0, self._window.sector_size, len(view)):
@@ -98,7 +103,7 @@ class Guard:
                 if record == _BLANK_RECORD:
                     continue
                 used = (at + offset) // _RECORD_SIZE + 1
-                if record[:4] == _MAGIC and record[_SEAL_AT:] == self._seal(record):
+                if record[:4] == _MAGIC and record[_SEAL_AT:] == self._digest(record[:_SEAL_AT])[:_SEAL_SIZE]:
                     self._take(sector, int.from_bytes(record[4:_TAG_AT], "little"), bytes(record[_TAG_AT:_SEAL_AT]))
         return used
 

@@ -5,11 +5,11 @@ from micropython import const
 from firmware.crypto.hmac import HmacSha256
 from firmware.crypto.seal import IV_SIZE, Sealer
 from firmware.errors import FlashError, SealError, StoreError
-from firmware.store.window import is_blank
 
 BODY_SIZE = const(80)
 
 _SLOT_SIZE = const(128)
+_BLANK_SLOT = b"\xff" * _SLOT_SIZE
 _RECORDS = const(31)  # a sector, behind its header
 _SLOTS = const(32)
 _IV_AT = const(4)
@@ -247,13 +247,13 @@ class Ring:
         """The place behind the last slot that is not blank."""
         used = 1
         for place, slot in self._slots_of(sector):
-            if not is_blank(slot):
+            if slot != _BLANK_SLOT:
                 used = place + 1
         return used
 
     def _slots_of(self, sector):
         """Yield (place, view) of a sector's records, read several at a time: for use within one call."""
-        view = memoryview(self._window.scratch)
+        view = self._window.scratch.view
         start = sector * self._window.sector_size
         for at in range(0, _SLOTS * _SLOT_SIZE, len(view)):
             self._window.read(start + at, view)
@@ -327,7 +327,7 @@ class _Walk:
 
     def step(self, slot):
         """The next slot; returns 1 if it is valid, plus twice the number of breaks that it shows."""
-        if is_blank(slot):
+        if slot == _BLANK_SLOT:
             self._after_blank = True
             return 0
         breaks = 1 if self._after_blank else 0

@@ -7,7 +7,6 @@ from micropython import const
 from firmware.crypto.hmac import hmac_sha256
 from firmware.crypto.kdf import hkdf
 from firmware.errors import FlashError, TamperError
-from firmware.store.window import is_blank
 
 _MAGIC = b"IKR1"
 _SECRET_SIZE = const(32)
@@ -19,6 +18,7 @@ _MARK_LABEL = b"inkan provisioned"
 _MARK_MAGIC = b"IKP1"
 _MARK_SIZE = const(32)
 _VOID_SIZE = const(32)
+_NOT_VOID = b"\xff" * _VOID_SIZE
 
 
 def keys(root, label):
@@ -89,9 +89,9 @@ class ProvisioningMark:
         return record == self._record(root) and not self.is_void()
 
     def is_void(self):
-        void = memoryview(bytearray(_VOID_SIZE))
+        void = bytearray(_VOID_SIZE)
         self._window.read(_MARK_SIZE, void)
-        return not is_blank(void)
+        return void != _NOT_VOID
 
     def write(self, root):
         self._window.program(0, self._record(root))

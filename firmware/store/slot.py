@@ -1,11 +1,14 @@
 """One place for a sealed snapshot: half of a pair, or of the vault (docs/format.md, "Sealed slot")."""
 
+from struct import pack_into
+
 from micropython import const
 
-from firmware.codec import ITEM_HEAD_SIZE, item_head_into, items_size
-from firmware.crypto.seal import IV_SIZE, TAG_SIZE, padding
-from firmware.errors import FlashError, SealError, StoreError
-from firmware.store.window import is_blank
+from firmware.codec import items_size
+from firmware.crypto.seal import BLOCK_SIZE, IV_SIZE, TAG_SIZE, padding
+from firmware.errors import SealError, StoreError
+from firmware.store.window import SLOT_HEAD_SIZE
+from firmware.store.writer import shared_writer
 
 FLAG_PURGE = const(1)
 FLAG_EMPTY = const(2)
@@ -17,9 +20,11 @@ OTHER = const(2)
 
 _FORMAT = const(1)
 _HEADER_SIZE = const(16)
-_BODY_AT = const(32)
+_BODY_AT = SLOT_HEAD_SIZE
 _SETTLED_SIZE = const(16)
 _SETTLED = bytes(_SETTLED_SIZE)
+_NOT_SETTLED = b"\xff" * _SETTLED_SIZE
+_NO_IV = bytes(IV_SIZE)
 _OVERHEAD = const(80)  # header, IV, tag, settled
 
 
@@ -63,7 +68,7 @@ class Slot:
 
     def read(self):
         """The body as a bytearray, verified as it was read. `SealError` if it is not what `look` or `write` found."""
-        view = memoryview(self.window.scratch)
+        view = self.window.scratch.view
         head = self._read_head(view)
         if not head or head[0] != self.generation:
             raise SealError()
@@ -96,27 +101,31 @@ class Slot:
         """
         as_items = isinstance(body, (list, tuple))
         length = items_size(body) if as_items else len(body)
-        empty = flags & FLAG_EMPTY
         size = _padded(flags, length)
         if _OVERHEAD + size > self.window.size:
             raise StoreError()
         self.state = OTHER
-        self._put_header(generation, flags, length)
         for sector in range(self.window.sector_count if whole else self._sectors_of(size)):
             self.window.erase(sector)
-        if empty:
-            iv = bytes(IV_SIZE)
-        writer = _Writer(self.window, self._sealer.writer(iv, self._context), self._header, iv)
-        if not empty:
+        header = self._header
+        pack_into("<4sBBHII", header, 0, self._magic, _FORMAT, flags, 0, generation, length)
+        if flags & FLAG_EMPTY:
+            iv = _NO_IV
+        writer = shared_writer(self.window.scratch)
+        writer.begin(self.window, self._sealer.writer(iv, self._context))
+        writer.put(header)
+        writer.put(iv)
+        if not flags & FLAG_EMPTY:
             if as_items:
-                writer.items(body)
+                writer.put_items(body)
             else:
                 writer.put(body)
-            writer.put(padding(length))
+            writer.pad(length)
         self.tag = writer.finish()
+        self.generation = generation
+        self.flags = flags
+        self.length = length
         self.settled = False
-        if not self.still_valid():
-            raise FlashError()
         self.state = VALID
 
     def settle(self):
@@ -151,16 +160,6 @@ class Slot:
             return VALID
         return BLANK if self.window.all_blank() else OTHER
 
-    def _put_header(self, generation, flags, length):
-        header = self._header
-        header[:4] = self._magic
-        header[4:8][:] = bytes((_FORMAT, flags, 0, 0))
-        header[8:12][:] = generation.to_bytes(4, "little")
-        header[12:16][:] = length.to_bytes(4, "little")
-        self.generation = generation
-        self.flags = flags
-        self.length = length
-
     def _read_head(self, view):
         """Fill view from the slot's start; returns (generation, flags, length, size of ciphertext), or None."""
         self.window.read(0, view)
@@ -184,7 +183,7 @@ class Slot:
 
     def _verify(self):
         """Read it piece by piece; returns (generation, flags, length, tag, settled) if the seal fits, or None."""
-        view = memoryview(self.window.scratch)
+        view = self.window.scratch.view
         head = self._read_head(view)
         if not head:
             return None
@@ -212,64 +211,9 @@ class Slot:
         tag = bytes(tail[:TAG_SIZE])
         if not verifier.matches(tag):
             return None
-        return generation, flags, length, tag, not is_blank(tail[TAG_SIZE:])
+        return generation, flags, length, tag, tail[TAG_SIZE:] != _NOT_SETTLED
 
 
 def _padded(flags, length):
     """Bytes of ciphertext."""
-    return 0 if flags & FLAG_EMPTY else length + len(padding(length))
-
-
-class _Writer:
-    """Collects a snapshot in the scratch buffer, encrypts it there and programs it piece by piece."""
-
-    def __init__(self, window, sealing, header, iv):
-        self._window = window
-        self._sealing = sealing
-        self._view = memoryview(window.scratch)
-        self._view[:_HEADER_SIZE] = header
-        self._view[_HEADER_SIZE:_BODY_AT][:] = iv
-        self._address = 0
-        self._plain_from = _BODY_AT
-        self._fill = _BODY_AT
-
-    def put(self, data):
-        view = self._view
-        done = 0
-        while done < len(data):
-            count = min(len(view) - self._fill, len(data) - done)
-            view[self._fill : self._fill + count][:] = data[done : done + count]
-            self._fill += count
-            done += count
-            if self._fill == len(view):
-                self._flush()
-
-    def items(self, items):
-        head = bytearray(ITEM_HEAD_SIZE)
-        for item_id, value in items:
-            item_head_into(head, item_id, len(value))
-            self.put(head)
-            self.put(value)
-
-    def finish(self):
-        """Program the rest and the tag; returns the tag."""
-        if len(self._view) - self._fill < TAG_SIZE:
-            self._flush()
-        else:
-            self._encrypt()
-        tag = self._sealing.finish()
-        self._view[self._fill : self._fill + TAG_SIZE][:] = tag
-        self._fill += TAG_SIZE
-        self._window.program(self._address, self._view[: self._fill])
-        return tag
-
-    def _encrypt(self):
-        if self._fill > self._plain_from:
-            self._sealing.update(self._view[self._plain_from : self._fill])
-        self._plain_from = self._fill
-
-    def _flush(self):
-        self._encrypt()
-        self._window.program(self._address, self._view[: self._fill])
-        self._address += self._fill
-        self._plain_from = self._fill = 0
+    return 0 if flags & FLAG_EMPTY else length + BLOCK_SIZE - length % BLOCK_SIZE

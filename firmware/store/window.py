@@ -5,35 +5,42 @@ from micropython import const
 from firmware.errors import FlashError
 
 SCRATCH_SIZE = const(1024)
+HALF_SIZE = const(512)
+SLOT_HEAD_SIZE = const(32)  # header and IV of a sealed slot
 
-_BLANK_SIZE = const(128)
-_BLANK = b"\xff" * _BLANK_SIZE
+_QUARTER_SIZE = const(256)
+_BLANK = b"\xff" * _QUARTER_SIZE
 
 
-def is_blank(view):
-    """True if all bytes of a memoryview are 0xFF."""
-    size = len(view)
-    at = 0
-    while size - at >= _BLANK_SIZE:
-        if view[at : at + _BLANK_SIZE] != _BLANK:
-            return False
-        at += _BLANK_SIZE
-    return view[at:] == _BLANK[: size - at]
+class Scratch:
+    """Buffers that all windows of a device share, cut once: a slice costs heap each time.
+
+    Nobody keeps anything in them from one call to the next. `back` is for
+    reading back what is in a half of `view`.
+    """
+
+    def __init__(self):
+        self.view = memoryview(bytearray(SCRATCH_SIZE))
+        self.halves = _cut(self.view, HALF_SIZE)
+        self.quarters = _cut(self.view, _QUARTER_SIZE)
+        self.back = memoryview(bytearray(HALF_SIZE))
+        self.behind_head = self.view[SLOT_HEAD_SIZE:]
+        self.writer = None  # the SlotWriter that fills `view`, once there is one
+
+
+def _cut(view, size):
+    return tuple([view[at : at + size] for at in range(0, len(view), size)])
 
 
 class Window:
-    """Sectors first_sector .. first_sector + sector_count - 1 of a device; addresses start at 0.
-
-    scratch is a bytearray of SCRATCH_SIZE that all windows of a device may
-    share: nobody keeps anything in it from one call to the next.
-    """
+    """Sectors first_sector .. first_sector + sector_count - 1 of a device; addresses start at 0."""
 
     def __init__(self, device, first_sector, sector_count, scratch=None):
         self.device = device
         self.sector_size = device.sector_size
         self.sector_count = sector_count
         self.size = sector_count * device.sector_size
-        self.scratch = bytearray(SCRATCH_SIZE) if scratch is None else scratch
+        self.scratch = scratch or Scratch()
         self._first_sector = first_sector
         self._base = first_sector * device.sector_size
 
@@ -56,12 +63,13 @@ class Window:
 
     def is_blank(self, sector):
         """True if a whole sector reads 0xFF. After a cut that does not prove that it is erased."""
-        view = memoryview(self.scratch)
+        scratch = self.scratch
         address = sector * self.sector_size
-        for at in range(address, address + self.sector_size, len(view)):
-            self.read(at, view)
-            if not is_blank(view):
-                return False
+        for at in range(address, address + self.sector_size, SCRATCH_SIZE):
+            self.read(at, scratch.view)
+            for quarter in scratch.quarters:
+                if quarter != _BLANK:
+                    return False
         return True
 
     def all_blank(self):
