@@ -221,7 +221,7 @@ def test_r2_cuts_in_a_change_two_deep():
         assert session.view(NAME) == "newer"
         settle_with_trail(rig)
 
-    run("change", changed, operation, check, two_deep=True, shares=12)
+    run("change", changed, operation, check, two_deep=True, shares=24)
 
 
 def test_r8_cuts_in_the_last_change():
