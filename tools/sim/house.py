@@ -15,7 +15,7 @@ from tools.flash.image import FlashImage
 from tools.pps.errors import ServiceError
 from tools.pps.server import PpsServer
 from tools.pps.settings import MailSettings, Settings, SmsSettings
-from tools.provision.service import Order, VirtualConsole, provision
+from tools.provision.service import Order, ProvisionError, VirtualConsole, provision
 from tools.setup import BUILD
 from tools.sim.events import EventLog
 from tools.sim.mailbox import Mailbox
@@ -159,7 +159,11 @@ class House:
             passphrase=ACCESS_POINTS[_SSID],
         )
         await self.module.power_on()
-        label = await provision(VirtualConsole(self.module).ask, order, self.server.ca.sign_factory_request)
+        try:
+            label = await provision(VirtualConsole(self.module).ask, order, self.server.ca.sign_factory_request)
+        except (ProvisionError, TimeoutError) as error:
+            lines = "\n  ".join(["the module could not be provisioned; its last lines:", *list(self.module.output)[-12:]])
+            raise HouseError(f"{error} {lines}".strip()) from error
         await self.module.power_off()
         self.label = {"id": label.id, "password": label.password}
         self._save({**kept, "label": self.label})

@@ -50,6 +50,7 @@ class Page:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((HOST, self._port))
+            bound.listen()
         except OSError:
             bound.close()
             raise

@@ -6,7 +6,7 @@ on record, and what was done to the house.
 
 from firmware.audit import EVENTS
 
-STEPS = ("issue", "arrive", "unlock", "change", "delete", "cut", "flip", "tampered", "recover")
+STEPS = ("issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover")
 
 _BY_EVENT = {
     "credential_issued": "issue",
@@ -40,5 +40,7 @@ class Story:
             name = EVENTS[record.values["event"]] if record.values["event"] < len(EVENTS) else ""
             if name in _BY_AUDIT:
                 self._done.add(_BY_AUDIT[name])
+        if image.field("private_key"):
+            self._done.add("connect")
         if image.totals().get("tamper"):
             self._done.add("tampered")

@@ -11,7 +11,7 @@ const AREAS = [
   ["provisioned", 46, 1], ["free", 47, 1], ["audit", 30, 16], ["readings", 48, 96],
 ];
 const FLIP_AREAS = ["vault", "guard", "root", "credential", "identity", "attempts", "clock", "audit"];
-const STEPS = ["issue", "arrive", "unlock", "change", "delete", "cut", "flip", "tampered", "recover"];
+const STEPS = ["issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover"];
 const LOG_LINES = 150;
 const RETRY_MS = 1000;
 
@@ -197,7 +197,7 @@ function showPapers() {
   $("serial").textContent = state.serial;
   $("label-id").textContent = digits(state.label?.id);
   $("label-password").textContent = digits(state.label?.password);
-  $("link-console").href = state.console.url;
+  $("link-console").href = `${state.console.url}modules/${state.serial}`;
   $("link-outbox").href = `${state.console.url}outbox`;
   $("operator-name").textContent = state.console.name;
   $("operator-password").textContent = state.console.password;
@@ -228,8 +228,10 @@ function addToLog(event) {
 
 function eventText(event) {
   if (event.kind === "flash") {
-    const areas = Object.entries(event.areas).map(([area, counts]) =>
-      text("event_flash_area", { ...counts, area: text(`area_${area}`) }));
+    const areas = Object.entries(event.areas).map(([area, counts]) => {
+      const done = ["program", "erase"].filter((kind) => counts[kind]).map((kind) => text(`event_flash_${kind}`, counts));
+      return [text(`area_${area}`), ...done].join(" ");
+    });
     return text("event_flash", { text: areas.join(language() === "ja" ? "、" : "; ") });
   }
   if (event.kind === "hello") {
