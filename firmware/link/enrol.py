@@ -68,6 +68,7 @@ async def enrol(
     """
     first_host, first_port = _parse_host(host)
     _check_code(code)
+    buffer = new_buffer()  # before the stretching litters the heap
     key = await _stretch(code, serial, progress, sleep_ms)
     scalar = 0
     while not 0 < scalar < p256.N:
@@ -84,7 +85,6 @@ async def enrol(
             "mac": request_mac.hex(),
         }
     )
-    buffer = new_buffer()
     client = HttpClient(first_host, first_port, unverified_context(), buffer, limits, connect)
     try:
         fields = _verified(await client.call(_PATH, (message,)), key, request_mac)
