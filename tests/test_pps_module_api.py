@@ -27,7 +27,6 @@ from tools.pps import schema
 from tools.pps.errors import ServiceError
 from tools.pps.server import PpsServer
 from tools.pps.services.credentials import Scope
-from tools.pps.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -273,7 +272,7 @@ async def test_r8_waiting_poll_gets_a_revocation_at_once(server, module):
 
 
 async def test_r7_waiting_poll_finds_what_another_replica_issued(server, module):
-    other = PpsServer(Settings(server.settings.data_dir), clock=server._clock)
+    other = PpsServer(server.settings, clock=server._clock)
     task = await _waiting_poll(server, module)
     await other.start()
     try:

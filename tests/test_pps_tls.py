@@ -7,6 +7,7 @@ import ssl
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy.exc import OperationalError
 
 from tests.pps_client import (
     Clock,
@@ -188,6 +189,16 @@ async def test_r27_failure_inside_shows_no_trace(server, module, monkeypatch, ca
     assert answer.json() == {"error": {"code": "internal", "message": "the server failed"}}
     assert "RuntimeError" in caplog.text
     assert secret not in caplog.text and "Traceback" not in caplog.text
+
+
+async def test_r27_database_that_does_not_answer_is_told_as_unavailable(server, module, monkeypatch):
+    def fail(*arguments):
+        raise OperationalError("a statement", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(server.services.fleet, "hello", fail)
+    answer = await module.connection.post("/v1/module/hello", json=hello(module.serial))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_r27_connection_is_kept_between_requests(server, module):

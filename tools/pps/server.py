@@ -21,6 +21,7 @@ from tools.pps.tls_protocol import TlsProtocol
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 5
+_STOP_LOOK_S = 0.3
 _LOCAL_OPERATOR = "virtual house"
 
 
@@ -179,7 +180,13 @@ class _Listener:
             await self._task
 
     async def stop(self):
+        """Answer what was asked; a peer that does not close its idle connection then is not waited for."""
         self._server.should_exit = True
+        state = self._server.server_state
+        while not (await asyncio.wait((self._task,), timeout=_STOP_LOOK_S))[0]:
+            for connection in list(state.connections):
+                if not state.tasks and not connection.transport.get_write_buffer_size():
+                    connection.transport.abort()
         await self._task
 
 
