@@ -9,7 +9,7 @@ from micropython import const
 from firmware.errors import LinkError
 
 _DEPTH_MAX = const(6)
-_MEMBERS_MAX = const(24)  # of one container: what grows piecemeal leaves holes in the heap
+_MEMBERS_MAX = const(20)  # of one container: what grows piecemeal leaves holes in the heap
 _NUMBER_MAX = const(20)  # characters
 # Heap that things take on a 64-bit build, at most
 _VALUE_COST = const(32)  # its place in a container, and a number

@@ -128,9 +128,9 @@ def test_r27_what_is_no_json_is_named():
 
 
 def test_r27_what_would_take_too_much_heap_is_named():
-    assert _read("[" + "0," * 23 + "0]") == [0] * 24
-    assert _code("[" + "0," * 24 + "0]") == "too_large"
-    assert _code("{" + ",".join('"%d":0' % n for n in range(25)) + "}") == "too_large"
+    assert _read("[" + "0," * 19 + "0]") == [0] * 20
+    assert _code("[" + "0," * 20 + "0]") == "too_large"
+    assert _code("{" + ",".join('"%d":0' % n for n in range(21)) + "}") == "too_large"
     assert _code('"' + "x" * _BUDGET + '"') == "too_large"
     assert _code("[[0],[0],[0],[0]]", 500) == "too_large"
     texts = '"' + "x" * 200 + '"'
