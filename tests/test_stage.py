@@ -115,8 +115,11 @@ def test_a_folder_with_other_peoples_files_is_left_alone(a_tree, tmp_path):
 
 
 def test_an_error_on_the_module_names_file_and_line(a_tree, tmp_path):
-    out = stage(tmp_path / "out", a_tree, overlay={"firmware/store/vault.py": "def answer():\n    1 // 0\n"})
-    assert 'File "firmware/store/vault.py", line 2' in run_main(out).stderr + run_main(out).stdout
+    broken = {"firmware/store/vault.py": "def answer():\n    1 // 0\n"}
+    out = stage(tmp_path / "out", a_tree, overlay=broken)
+    assert 'File "firmware.store.vault", line 2' in run_main(out).stderr
+    stage(out, a_tree, form="mpy", overlay=broken)
+    assert 'File "firmware/store/vault.py", line 2' in run_main(out).stderr
 
 
 def test_the_tree_itself_compiles(tmp_path):

@@ -9,10 +9,12 @@ MicroPython starts those by name. The `firmware` and `lib` packages are
     source  left as they are
 
 Compiled files are kept in build/mpy-cache by the hash of what they were made from.
+What is compiled goes through tools/setup/shrink.py first.
 """
 
 import argparse
 import hashlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tools.setup import BUILD, ROOT, locked, write_if_changed
+from tools.setup.shrink import ShrinkError, shrink
 
 ENTRY_FILES = ("boot.py", "main.py")
 PACKAGES = ("firmware", "lib")
@@ -42,7 +45,6 @@ def stage(out_dir, source_dir=ROOT, form="rom", overlay=None):
     naming every file that does not compile; the others are staged then all the same.
     """
     source_dir = Path(source_dir)
-    out_dir = Path(out_dir)
     overlay = dict(overlay or {})
     sources = {name: source_dir / name for name in ENTRY_FILES}
     for package in PACKAGES:
@@ -53,6 +55,8 @@ def stage(out_dir, source_dir=ROOT, form="rom", overlay=None):
     texts.update(
         (name, (source_dir / built).read_bytes()) for built, name in DATA if (source_dir / built).is_file()
     )
+    if form != "source":
+        texts = _shrunk(texts)
     if form != "rom":
         rom_of(out_dir).unlink(missing_ok=True)
         return write_tree(out_dir, texts, keep_source=ENTRY_FILES if form == "mpy" else texts)
@@ -96,9 +100,12 @@ def write_tree(out_dir, texts, keep_source=()):
 
 
 def write_rom(path, texts):
-    """Make `path` a ROMFS image of `texts` (relative path to bytes), .py compiled to .mpy. Raises StageError."""
+    """Make `path` a ROMFS image of `texts` (relative path to bytes), .py compiled to .mpy. Raises StageError.
+
+    In tracebacks files go by their modules' names, which MicroPython has in RAM anyway.
+    """
     with locked("stage"):
-        files, errors = _compile_all(texts)
+        files, errors = _compile_all(texts, called=module_name)
         write_if_changed(Path(path), _rom_image(files))
     if errors:
         raise StageError("\n".join(errors))
@@ -129,20 +136,41 @@ def _rom_image(files):
     return writer.finalise()
 
 
-def _compile_all(texts, keep_source=()):
+def module_name(path):
+    """firmware/store/vault.py -> firmware.store.vault"""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _shrunk(texts):
+    """`texts` shrunk, or as it was the last time with the very same ones."""
+    digest = hashlib.sha256(Path(shrink.__code__.co_filename).read_bytes())
+    for name, text in sorted(texts.items()):
+        digest.update(b"%d %s %d " % (len(name), name.encode(), len(text)) + text)
+    cached = _CACHE / f"{digest.hexdigest()}.sources"
+    if cached.is_file():
+        return {name: text.encode("latin-1") for name, text in json.loads(cached.read_text()).items()}
+    try:
+        shrunk = shrink(texts)
+    except ShrinkError as error:
+        raise StageError(str(error)) from None
+    write_if_changed(cached, json.dumps({name: text.decode("latin-1") for name, text in shrunk.items()}).encode())
+    return shrunk
+
+
+def _compile_all(texts, keep_source=(), called=str):
     files, errors, missing = {}, [], []
     for name, text in texts.items():
         if not name.endswith(".py") or name in keep_source:
             files[name] = text
             continue
-        digest = hashlib.sha256(_compiler_version().encode() + name.encode() + b"\0" + text).hexdigest()
+        digest = hashlib.sha256(f"{_compiler_version()} {called(name)}\0".encode() + text).hexdigest()
         cached = _CACHE / f"{digest}.mpy"
         if cached.is_file():
             files[name[:-3] + ".mpy"] = cached.read_bytes()
         else:
-            missing.append((name, text, cached))
+            missing.append((name, called(name), text, cached))
     with ThreadPoolExecutor(4) as pool:
-        for (name, _, cached), error in zip(missing, pool.map(_compile, missing), strict=True):
+        for (name, _, _, cached), error in zip(missing, pool.map(_compile, missing), strict=True):
             if error:
                 errors.append(error)
             else:
@@ -152,12 +180,12 @@ def _compile_all(texts, keep_source=()):
 
 def _compile(job):
     """Compile one file into the cache; returns the compiler's complaint or None."""
-    name, text, cached = job
+    name, called, text, cached = job
     with tempfile.TemporaryDirectory() as folder:
         source, compiled = Path(folder, "source.py"), Path(folder, "compiled.mpy")
         source.write_bytes(text)
         done = subprocess.run(
-            [compiler(), "-s", name, "-o", compiled, source], capture_output=True, text=True, check=False
+            [compiler(), "-s", called, "-o", compiled, source], capture_output=True, text=True, check=False
         )
         if done.returncode:
             complaint = done.stderr.replace(str(source), name).strip()
