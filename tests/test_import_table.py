@@ -14,7 +14,7 @@ FILE_RANKS = {
     "firmware/settings.py": 0,
     "firmware/codec.py": 0.5,  # rank 0 too, standing on the two above
     "firmware/app.py": 5,
-    "firmware/provisioning.py": 5,
+    "firmware/provisioning.py": 4,
     "main.py": 6,
     "boot.py": 6,
 }
