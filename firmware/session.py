@@ -55,7 +55,10 @@ class Sessions:
     def start(self):
         """Finish what a power cut left: a purge, a new server. Needs random bytes."""
         try:
-            self.resume_purge()
+            try:
+                self.resume_purge()
+            except StoreError:
+                pass  # it stays pending, and every use of the information tries it again
             self.use_server(self.read())
         except TamperError:
             pass  # detection has latched it
@@ -219,10 +222,10 @@ class Session:
         units = self._units
         units.attempts.count_change(self.door)
         units.wipe_vault()
+        units.audit.record("wiped", self.door)
         units.attempts.wiped()
         self._tamper = None
         units.detection.clear()
-        units.audit.record("wiped", self.door)
         units.acquisition.settle_wipe()
         units.finish_purge()
         units.notify_connection()

@@ -2,7 +2,7 @@
 
 from unit_rig import ALL, NOW_S, Rig, get, message, module
 
-from firmware import settings
+from firmware import settings, unique_info
 from firmware.errors import FieldError, FlashError, SessionError
 from tests.dual import raises
 
@@ -264,6 +264,27 @@ def test_s12_a_purge_that_flash_failed_in_goes_on_with_the_next_use():
     session.change(2, session.generation + 1, {0x11: "a"})
     assert not rig.store.vault.purge_pending
     assert len(get(rig.device, 0x21)) == 64
+
+
+def test_r27_a_module_starts_although_flash_fails_in_a_purge():
+    rig, session = session_of()
+    rig.store.vault.commit(unique_info.UniqueInfo(rig.detection.read()).items(), True)
+    erase = rig.device.erase
+
+    def fail(sector):
+        if sector >= 48:
+            raise FlashError()
+        erase(sector)
+
+    rig.device.erase = fail
+    rig = Rig(rig.device)
+    assert rig.store.vault.purge_pending
+    session = rig.open()
+    with raises(FlashError):
+        session.view(0x11)
+    rig.device.erase = erase
+    assert session.view(0x11) == ""
+    assert not rig.store.vault.purge_pending
 
 
 def test_r8_a_change_that_flash_refused_is_counted_and_undone():
