@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import time
 
 from micropython import const
@@ -12,6 +13,25 @@ from firmware.errors import InkanError, LinkError
 from firmware.store.store import Store
 
 _SEED_SIZE = const(48)
+# Needed once in years: not kept in RAM between two enrolments.
+_ENROLMENT_MODULES = (
+    "firmware.link.enrol",
+    "firmware.crypto.x509",
+    "firmware.crypto.ecdsa",
+    "firmware.crypto.der",
+    "firmware.crypto.p256_base",
+    "firmware.crypto.p256",
+)
+
+
+def _forget(modules):
+    """Give back the RAM of modules that nobody holds any more; an import brings them again."""
+    for name in modules:
+        module = sys.modules.pop(name, None)
+        package, _, attribute = name.rpartition(".")
+        if module is not None and hasattr(sys.modules.get(package), attribute):
+            delattr(sys.modules[package], attribute)
+    gc.collect()
 
 
 class Random:
@@ -210,7 +230,7 @@ class App:
                 host, code, self.identity.serial, self.state, self.random, settings.FIRMWARE_VERSION, progress
             )
         finally:
-            gc.collect()
+            _forget(_ENROLMENT_MODULES)
 
     def _rolled_back(self):
         self.detection.latch("remote_rollback")

@@ -25,7 +25,7 @@ from tools.sim.watch import ServerWatch, WatchedFlash
 SERIAL = "INK-00000001"
 MODULE_NAME = "Inkan House 1"
 OPERATOR = "operator"
-HEAP = "512K"
+HEAP = "160wK"  # 160 KiB on a 32-bit microcontroller, as many blocks on this interpreter
 # By this name modules call their servers; it leads to the forwarders of the module's network.
 HOST_NAME = "localhost"
 

@@ -52,7 +52,7 @@ class Module:
         folder=BUILD / "module",
         overlay=None,
         as_mpy=True,
-        heap="128wK",
+        heap="160wK",
         access_points=ACCESS_POINTS,
         micropython=MICROPYTHON,
     ):
