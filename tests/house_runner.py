@@ -6,7 +6,7 @@ import threading
 from tools.sim.house import House
 from tools.sim.page.server import Page
 
-_TIMEOUT_S = 60
+_TIMEOUT_S = 60  # the machine may be busy
 
 
 class RunningHouse:
@@ -35,11 +35,11 @@ class RunningHouse:
 
     def call(self, work):
         """The result of a coroutine, or of a function that is called in the house's thread."""
-        return asyncio.run_coroutine_threadsafe(self._do(work), self._loop).result(_TIMEOUT_S)
+        return asyncio.run_coroutine_threadsafe(self._do(work), self._loop).result(2 * _TIMEOUT_S)
 
     def wait_text(self, text):
         """Wait until the text stands on the module's display."""
-        return self.call(self.house.module.wait_text(text))
+        return self.call(self.house.module.wait_text(text, _TIMEOUT_S))
 
     async def _do(self, work):
         return await work if asyncio.iscoroutine(work) else work()

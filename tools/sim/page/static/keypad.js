@@ -27,6 +27,12 @@ export class Keypad {
       this.buttons.set(code, button);
       element.append(button);
     }
+    addEventListener("click", (event) => {
+      if (event.detail > 0) {
+        // What was clicked by a pointer does not keep Enter for itself: it means OK again.
+        event.target.closest?.("a, button")?.blur();
+      }
+    });
     addEventListener("keydown", (event) => this.keyDown(event));
     addEventListener("keyup", (event) => this.release(`key ${event.code}`));
     for (const name of ["pointerup", "pointercancel"]) {
@@ -82,11 +88,17 @@ export class Keypad {
     }
     const target = event.target;
     const onKey = target.closest?.(".key");
-    if (!onKey && target.closest?.("a, button, select, input, textarea, [role=log], [data-arrows]")) {
+    const activates = event.key === "Enter" || event.key === " ";
+    const moves = event.key.startsWith("Arrow");
+    if (
+      target.closest?.("select, input, textarea") ||
+      (activates && !onKey && target.closest?.("a, button")) ||
+      (moves && target.closest?.("[role=log], [data-arrows]"))
+    ) {
       return; // theirs
     }
     let code = KEYBOARD[event.key] ?? (this.buttons.has(event.key) && /[0-9*#]/.test(event.key) ? event.key : null);
-    if (onKey && (event.key === "Enter" || event.key === " ")) {
+    if (onKey && activates) {
       code = onKey.dataset.key;
     }
     if (code === null) {
