@@ -12,8 +12,8 @@ _OUTER = int.from_bytes(b"\x5c" * _BLOCK_SIZE, "big")
 class HmacSha256:
     """One key, any number of messages, one after the other.
 
-    `digest` ends a message; `reset` starts the next. MicroPython's hash objects cannot be
-    copied, so the two padded keys are kept instead of their hash states.
+    `reset` starts a message, `digest` ends it; in between `update`. MicroPython's hash objects
+    cannot be copied, so the two padded keys are kept instead of their hash states.
     """
 
     def __init__(self, key):
@@ -24,7 +24,7 @@ class HmacSha256:
         padded = int.from_bytes(padded, "big")
         self.inner_pad = bytearray((padded ^ _INNER).to_bytes(_BLOCK_SIZE, "big"))
         self.outer_pad = bytearray((padded ^ _OUTER).to_bytes(_BLOCK_SIZE, "big"))
-        self._hash = sha256(self.inner_pad)
+        self._hash = None  # none between messages: most of these objects rest most of the time
 
     def twin(self):
         """A second HmacSha256 of the same key, which shares the padded keys, with a message of its own."""
@@ -53,6 +53,7 @@ class HmacSha256:
 def hmac_sha256(key, *parts):
     """The 32-byte tag of all parts, one after the other."""
     mac = HmacSha256(key)
+    mac.reset()
     for part in parts:
         mac.update(part)
     return mac.digest()

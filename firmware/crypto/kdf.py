@@ -25,8 +25,7 @@ def hkdf_expand(prk, info, length):
     counter = 0
     done = 0
     while done < length:
-        if counter:
-            mac.reset()
+        mac.reset()
         counter += 1
         mac.update(block)
         mac.update(info)
@@ -50,6 +49,7 @@ class Pbkdf2:
         if iterations < 1:
             raise ValueError("iterations")
         mac = HmacSha256(password)
+        mac.reset()
         self._inner_pad = mac.inner_pad
         self._outer_pad = mac.outer_pad
         mac.update(salt)
