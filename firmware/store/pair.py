@@ -30,26 +30,15 @@ class SealedPair:
 
     def start(self):
         """Find the newest contents and finish what a power cut left undone. Needs no random bytes."""
-        first, second = self._slots
         for _ in range(_READS):
-            first.look()
-            second.look()
-            self.broken = False
-            self._current = None
-            if first.state == VALID or second.state == VALID:
+            self._look()
+            current = self._current
+            if current and not current.settled and not current.make_firm():
+                continue  # what a cut left weak does not hold: now it is not valid any longer
+            if not self.broken:
                 break
-            if first.state == BLANK and second.state == BLANK:
-                break
-            self.broken = True
-        if first.state == VALID and (second.state != VALID or first.generation > second.generation):
-            self._current = first
-        elif second.state == VALID:
-            self._current = second
         if self._current:
-            self.generation = self._current.generation
             self._settle(self._other())
-        else:
-            self.generation = 0
 
     def read(self):
         """The contents as a bytearray, or None. `SealError` if flash does not hold any longer what was there."""
@@ -87,6 +76,18 @@ class SealedPair:
             self._other().erase_all()
         self.broken = False
         target.settle()
+
+    def _look(self):
+        first, second = self._slots
+        first.look()
+        second.look()
+        self._current = None
+        if first.state == VALID and (second.state != VALID or first.generation > second.generation):
+            self._current = first
+        elif second.state == VALID:
+            self._current = second
+        self.generation = self._current.generation if self._current else 0
+        self.broken = not self._current and (first.state != BLANK or second.state != BLANK)
 
     def _other(self):
         return self._slots[1] if self._current is self._slots[0] else self._slots[0]

@@ -61,7 +61,17 @@ class Ring:
     # Start-up
 
     def start(self):
-        """Read all of the ring and follow its chain. Writes nothing."""
+        """Read all of the ring and follow its chain.
+
+        Writes nothing but, once more, the record or header that is newest: a
+        power cut may have left it weak, and the next one is to continue it.
+        """
+        for _ in range(_TRIES):
+            self._read_all()
+            if self._make_firm():
+                break
+
+    def _read_all(self):
         self._clear()
         count = self._window.sector_count
         for sector in range(count):
@@ -110,6 +120,21 @@ class Ring:
         """The erase of the oldest sector may have been cut once the newest was full."""
         return sequence + self._window.sector_count - 1 == self._sequence and self._next == _SLOTS
 
+    def _make_firm(self):
+        """Program the newest record again, and a header without records; False if it is not what was read before."""
+        slot = self._slot
+        if self._next == 1:
+            sector = self._sector_of(self._sequence)
+            if not self._read_header(sector):
+                return False
+            self._window.program(sector * self._window.sector_size, slot)
+        if not self.empty:
+            self._window.read(self._last_at, slot)
+            if not self._is_last(slot):
+                return False
+            self._window.program(self._last_at, slot)
+        return True
+
     # Reading
 
     def last(self):
@@ -118,9 +143,12 @@ class Ring:
             return None
         slot = self._slot
         self._window.read(self._last_at, slot)
-        if slot[_TAG_AT:] != self._last_tag or self.record_tag(slot, self._before_last) != self._last_tag:
+        if not self._is_last(slot):
             raise SealError()
         return bytearray(self._decrypted(slot))
+
+    def _is_last(self, slot):
+        return slot[_TAG_AT:] == self._last_tag and self.record_tag(slot, self._before_last) == self._last_tag
 
     def records(self, from_number=1):
         """Yield (number, body, tag) of every record from a number on; body is a bytes of 80, tag of 28.

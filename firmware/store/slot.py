@@ -7,7 +7,7 @@ from micropython import const
 from firmware.codec import items_size
 from firmware.crypto.seal import BLOCK_SIZE, IV_SIZE, TAG_SIZE, padding
 from firmware.errors import SealError, StoreError
-from firmware.store.window import SLOT_HEAD_SIZE
+from firmware.store.window import SCRATCH_SIZE, SLOT_HEAD_SIZE
 from firmware.store.writer import shared_writer
 
 FLAG_PURGE = const(1)
@@ -127,6 +127,15 @@ class Slot:
         self.length = length
         self.settled = False
         self.state = VALID
+
+    def make_firm(self):
+        """Program what is there once more, for bits that a cut left weak; False if the snapshot is not valid then."""
+        end = self._settled_at()
+        for at in range(0, end, SCRATCH_SIZE):
+            part = self.window.scratch.view[: min(SCRATCH_SIZE, end - at)]
+            self.window.read(at, part)
+            self.window.program(at, part)
+        return self.still_valid()
 
     def settle(self):
         """Mark that the other slot is erased."""

@@ -55,12 +55,12 @@ class Vault:
         else:
             raise TamperError(found)
         other = self._other()
-        if other.state == VALID and other.generation == self.generation + 1:
-            old = self._current
-            self._guard.append(other.generation, other.tag)
-            self._current = other
-            self._finish(old)
+        if other.state == VALID and other.generation == self.generation + 1 and other.make_firm():
+            self._current, other = other, self._current
+            self._finish(other)
         elif not self._current.settled:
+            if not self._current.make_firm():
+                raise TamperError(self._what_now())
             self._finish(other)
         elif other.state != BLANK:
             other.erase_not_blank()
@@ -124,7 +124,8 @@ class Vault:
         self._write(target, newest + 1, b"", True)
         self._guard.replace(target.generation, target.tag)
         self._current = target
-        self._finish(old)
+        old.erase_all()
+        target.settle()
 
     def _look(self):
         """Read guard and slots, set the current slot; returns what is wrong or None."""
@@ -171,6 +172,8 @@ class Vault:
             raise
 
     def _finish(self, old):
+        """The last steps of a commit, after a start. If the guard has the record, its last bits may be weak."""
+        self._guard.append(self._current.generation, self._current.tag)
         old.erase_all()
         self._current.settle()
 

@@ -116,6 +116,26 @@ def test_a_torn_erase_can_leave_a_part_or_a_sector_that_reads_differently():
         chip.program(0, b"a")
 
 
+def test_weak_bytes_read_right_for_a_while_until_they_are_programmed_again():
+    for again in (False, True):
+        chip = _chip()
+        chip.program(90, b"beside")
+        chip.cut_at(0, "shaky")
+        with raises(PowerCut):
+            chip.program(100, b"abcdefgh" * 4)
+        chip.power_on()
+        state = chip.state()
+        reads = [_read(chip, 100, 32) for _ in range(2)]
+        assert reads == [b"abcdefgh" * 4] * 2 and chip.state() != state
+        if again:
+            chip.program(100, reads[0])
+        reads = {_read(chip, 96, 40) for _ in range(20)}
+        assert (len(reads) == 1) == again
+        assert _read(chip, 90, 6) == b"beside"
+        chip.erase(0)
+        assert _read(chip, 100, 32) == b"\xff" * 32
+
+
 def test_every_kind_of_tear_can_be_mounted():
     chip = _chip()
     chip.record()

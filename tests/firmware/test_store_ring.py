@@ -242,8 +242,9 @@ def test_s13_the_last_totals_are_never_erased_however_often_the_power_is_cut():
         ring = _start(device)
         assert ring.head_number == 40 and _last(ring) == _body(40)
         uncut = device.fork()
+        trial = _start(uncut)
         uncut.record()
-        _start(uncut).append(_body(41))
+        trial.append(_body(41))
         device.cut_at(len(uncut.operations) - 1, ("bytes", 50, 0))
         with raises(PowerCut):
             ring.append(_body(41))
@@ -251,6 +252,44 @@ def test_s13_the_last_totals_are_never_erased_however_often_the_power_is_cut():
     ring = _start(device)
     ring.append(_body(41))
     assert _last(_start(device)) == _body(41)
+
+
+def test_a_start_programs_the_newest_record_again_and_nothing_else():
+    for count in (1, 20, 31, 40, _SECTORS * _PER_SECTOR):
+        device = _filled(count)
+        state = device.state()
+        device.record()
+        _start(device)
+        assert device.operations == [("program", _address(count), 128)] and device.state() == state
+    device.record()
+    _start(make_device())
+    assert device.operations == []
+
+
+def test_a_record_that_was_left_weak_is_firm_after_the_start():
+    device = _filled(10)
+    ring = _start(device)
+    device.cut_at(0, "shaky")
+    with raises(PowerCut):
+        ring.append(_body(11))
+    device.power_on()
+    for _ in range(20):
+        ring = _start(device)
+        assert (ring.head_number, ring.chain_breaks, _last(ring)) == (11, 0, _body(11))
+
+
+def test_a_header_that_was_left_weak_is_firm_after_the_start():
+    device = _filled(31)
+    ring = _start(device)
+    device.cut_at(1, "shaky")
+    with raises(PowerCut):
+        ring.append(_body(32))
+    device.power_on()
+    ring = _start(device)
+    ring.append(_body(32))
+    for _ in range(20):
+        ring = _start(device)
+        assert (ring.head_number, ring.chain_breaks, _last(ring)) == (32, 0, _body(32))
 
 
 def test_a_header_that_was_torn_is_written_again():

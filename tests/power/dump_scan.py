@@ -41,10 +41,10 @@ def find(image, value):
     digest = hashlib.sha256(value).digest()[:_PIECE]
     last = max(0, len(value) - _PIECE)
     needles = {value[at : at + _PIECE] for at in range(last + 1)}
-    found = [("clear", address) for address in _places(image, {*needles, digest})]
+    found = [("clear", address) for address in _places(image, needles | {digest})]
     # Whatever block of 16 bytes comes out of a decryption holds one of these.
-    needles = {value[at : at + _PIECE] for at in (*range(0, last, _PIECE), last)}
-    needles.add(digest)
+    needles = {value[at : at + _PIECE] for at in range(0, last, _PIECE)}
+    needles |= {value[last:], digest}
     starts, written = _written(image)
     for name, key in keys_of(image).items():
         for shift in range(_BLOCK):

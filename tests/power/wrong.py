@@ -1,9 +1,10 @@
 """Stores that are wrong on purpose. The harness must find each of them out."""
 
-from firmware.store import store
+from firmware.store import pair, store, vault
 from firmware.store.guard import Guard
 from firmware.store.pair import SealedPair
 from firmware.store.ring import Ring
+from firmware.store.slot import Slot
 from firmware.store.vault import Vault
 from tests.power.harness import PowerFailure, explore
 from tests.power.operations import OPERATIONS
@@ -21,6 +22,7 @@ class BelievesBlank(Vault):
     """Takes a retired slot that reads blank for erased."""
 
     def _finish(self, old):
+        self._guard.append(self._current.generation, self._current.tag)
         old.erase_not_blank()
         self._current.settle()
 
@@ -49,6 +51,30 @@ class BelievesBlankPair(SealedPair):
         other.erase_not_blank()
 
 
+class TrustsWeakBits(Slot):
+    """Goes on with a snapshot whose last program may have been cut, as it is."""
+
+    def make_firm(self):
+        return True
+
+
+class TrustsWeakGuard(Vault):
+    """Goes on with a guard record whose program may have been cut, as it is."""
+
+    def _finish(self, old):
+        if self._guard.generation != self._current.generation:
+            self._guard.append(self._current.generation, self._current.tag)
+        old.erase_all()
+        self._current.settle()
+
+
+class TrustsWeakRecord(Ring):
+    """Chains the next record to one whose program may have been cut."""
+
+    def _make_firm(self):
+        return True
+
+
 class FillsGaps(Ring):
     """Puts the next record where the last one was torn."""
 
@@ -57,27 +83,31 @@ class FillsGaps(Ring):
         self._next -= self.broken_after_last
 
 
-# name: the class, what it stands in for, and the operation that shows it
+# name: the class, the module and the name that it stands in for, and the operation that shows it
 WRONG = {
-    "erases_first": (ErasesFirst, "Vault", "vault_commit"),
-    "believes_blank": (BelievesBlank, "Vault", "vault_commit"),
-    "keeps_one_sector": (KeepsOneSector, "Guard", "guard_change"),
-    "erases_pair_first": (ErasesPairFirst, "SealedPair", "pair_write"),
-    "believes_blank_pair": (BelievesBlankPair, "SealedPair", "pair_write"),
-    "fills_gaps": (FillsGaps, "Ring", "attempt"),
+    "erases_first": (ErasesFirst, store, "Vault", "vault_commit"),
+    "believes_blank": (BelievesBlank, store, "Vault", "vault_commit"),
+    "keeps_one_sector": (KeepsOneSector, store, "Guard", "guard_change"),
+    "erases_pair_first": (ErasesPairFirst, store, "SealedPair", "pair_write"),
+    "believes_blank_pair": (BelievesBlankPair, store, "SealedPair", "pair_write"),
+    "trusts_weak_bits": (TrustsWeakBits, vault, "Slot", "vault_commit_many_starts"),
+    "trusts_weak_bits_of_pair": (TrustsWeakBits, pair, "Slot", "pair_write_many_starts"),
+    "trusts_weak_guard": (TrustsWeakGuard, store, "Vault", "vault_commit_many_starts"),
+    "trusts_weak_record": (TrustsWeakRecord, store, "Ring", "attempt"),
+    "fills_gaps": (FillsGaps, store, "Ring", "attempt"),
 }
 
 
 def failure_of(name):
     """What the harness says about a wrong store, or None if it is content."""
-    kind, stands_for, operation = WRONG[name]
-    right = getattr(store, stands_for)
-    setattr(store, stands_for, kind)
+    kind, module, stands_for, operation = WRONG[name]
+    right = getattr(module, stands_for)
+    setattr(module, stands_for, kind)
     try:
         work = OPERATIONS[operation]()
         explore(work.make_device, work.prepare, work.operation, work.check)
     except PowerFailure as error:
         return str(error)
     finally:
-        setattr(store, stands_for, right)
+        setattr(module, stands_for, right)
     return None

@@ -2,9 +2,11 @@
 
 What it holds to: an erase sets a sector to 0xFF, a program only turns ones
 into zeros, and either can be torn by a power cut. A torn program leaves a
-part of its bytes, or a part of its bits, done. A torn erase leaves a part of
-the sector erased, or a sector that reads differently each time until it is
-erased again. `torn_kinds` lists what can happen to an operation.
+part of its bytes, or a part of its bits, done, or all of them so weakly that
+they read right for a while only, until they are programmed again. A torn
+erase leaves a part of the sector erased, or a sector that reads differently
+each time until it is erased again. `torn_kinds` lists what can happen to an
+operation.
 """
 
 import hashlib
@@ -20,6 +22,7 @@ _READS_OF = {
     "hiding": ("old",),
 }
 _READS_HIDDEN = 8  # for which a sector that hides reads blank
+_READS_HELD = 6  # for which weak bytes read right
 
 
 class PowerCut(BaseException):
@@ -48,6 +51,7 @@ class NorFlash:
         self._blank = memoryview(b"\xff" * sector_size)
         self._sectors = {}  # index -> bytearray; blank sectors are absent
         self._marginal = {}  # index -> (kind, reads so far) after a torn erase
+        self._weak = {}  # address -> (size, reads so far) after a weak program
         self._cut_in = None  # operations left before the cut
         self._cut_torn = None
         self._file = None
@@ -91,6 +95,8 @@ class NorFlash:
             if index in self._marginal:
                 self._disturb(index, part)
             done += count
+        if self._weak:
+            self._weaken(address, out)
 
     def program(self, address, data):
         """Turn ones into zeros. A one over a zero, or a program on a half-erased sector, is a misuse."""
@@ -101,15 +107,19 @@ class NorFlash:
             self._cut()
         self.programs += 1
         self.bytes_programmed += len(data)
-        done, weak_bits, rest = len(data), 0xFF, b""
-        if torn is not None and torn != "after":
-            kind, count, weak_bits = torn
-            if kind == "bytes":
-                done, rest = count, data[count : count + 1]
-            else:
-                done, rest = 0, data
-        mask = weak_bits ^ 0xFF
-        self._program(address, data[:done] + bytes([byte | mask for byte in rest]))
+        self._check_program(address, data)
+        if torn == "shaky":
+            # What was programmed before is as firm, or as weak, as it was.
+            if self._program(address, data):
+                self._weak[address] = (len(data), 0)
+        elif torn is None or torn == "after":
+            self._program(address, data)
+            self._harden(address, len(data))
+        else:
+            kind, done, bits = torn
+            rest = data[done : done + 1] if kind == "bytes" else data
+            done = data[:done] if kind == "bytes" else b""
+            self._program(address, done + bytes([byte | bits ^ 0xFF for byte in rest]))
         if torn is not None:
             self._cut()
 
@@ -125,6 +135,7 @@ class NorFlash:
         if torn is None or torn == "after":
             self._set_sector(sector_index, self._blank)
             self._marginal.pop(sector_index, None)
+            self._harden(sector_index * self.sector_size, self.sector_size)
         else:
             self._tear_erase(sector_index, torn)
         if torn is not None:
@@ -150,7 +161,8 @@ class NorFlash:
         """What a cut can do to an operation of `operations`, as a list for `cut_at`.
 
         Program: ("bytes", n, bits): n bytes are done and of the next one those
-        zeros that `bits` selects; ("weak", 0, bits): of every byte. Erase:
+        zeros that `bits` selects; ("weak", 0, bits): of every byte; "shaky": all,
+        but they read right for a while only. Erase:
         ("head", n) or ("tail", n): n bytes there are erased, the rest is old;
         "noisy", "random", "flicker": each read finds other bits; "hiding": it reads
         blank at first, and old later. A blank sector has fewer ways to be half erased.
@@ -162,7 +174,7 @@ class NorFlash:
             kinds += ["noisy", "random", "flicker", "hiding", "after"]
         else:
             size = operation[2]
-            kinds = ["before", ("bytes", 0, 0x0F), ("weak", 0, 0x55)]
+            kinds = ["before", ("bytes", 0, 0x0F), ("weak", 0, 0x55), "shaky"]
             for count, bits in ((1, 0), (size // 4, 0x81), (size // 2, 0), (size - 16, 0), (size - 1, 0x30)):
                 if 0 < count < size and ("bytes", count, bits) not in kinds:
                     kinds.append(("bytes", count, bits))
@@ -185,6 +197,7 @@ class NorFlash:
         for index, data in self._sectors.items():
             other._sectors[index] = bytearray(data)
         other._marginal.update(self._marginal)
+        other._weak.update(self._weak)
         return other
 
     def image(self):
@@ -199,12 +212,12 @@ class NorFlash:
             self.load_sector(index, image[index * self.sector_size : (index + 1) * self.sector_size])
 
     def state(self):
-        """A digest of all that later reads depend on: contents and half-erased sectors."""
+        """A digest of all that later reads depend on: contents, half-erased sectors and weak bytes."""
         digest = hashlib.sha256()
         for index in sorted(self._sectors):
             digest.update(b"%d " % index)
             digest.update(self._sectors[index])
-        digest.update(repr(sorted(self._marginal.items())).encode())
+        digest.update(repr((sorted(self._marginal.items()), sorted(self._weak.items()))).encode())
         return digest.digest()
 
     def sector(self, index):
@@ -214,6 +227,7 @@ class NorFlash:
     def load_sector(self, index, data):
         """Put data (at most a sector) at the head of a sector, blank the rest: for playing back."""
         self._marginal.pop(index, None)
+        self._harden(index * self.sector_size, self.sector_size)
         self._set_sector(index, bytes(data) + b"\xff" * (self.sector_size - len(data)))
 
     def flip_bit(self, address, bit):
@@ -266,24 +280,40 @@ class NorFlash:
             self._file.write(self._sectors.get(index, self._blank))
             self._file.flush()
 
-    def _program(self, address, data):
+    def _parts(self, address, data):
+        """(sector, offset in it, part of data) of each sector that data at an address reaches."""
         done = 0
         while done < len(data):
             index, offset = divmod(address + done, self.sector_size)
             part = data[done : done + self.sector_size - offset]
+            yield index, offset, part
+            done += len(part)
+
+    def _check_program(self, address, data):
+        for index, offset, part in self._parts(address, data):
             if index in self._marginal:
-                self._misuse(f"program at 0x{address + done:x} on a half-erased sector")
+                self._misuse(f"program at 0x{address:x} on a half-erased sector")
+            old = self._sectors.get(index)
+            if old is not None:
+                was = int.from_bytes(memoryview(old)[offset : offset + len(part)], "big")
+                wanted = int.from_bytes(part, "big")
+                if was & wanted != wanted:
+                    self._misuse(f"program at 0x{address:x} turns a zero into a one")
+
+    def _program(self, address, data):
+        """True if that turned any bit."""
+        turned = False
+        for index, offset, part in self._parts(address, data):
             old = self._sectors.get(index)
             if old is None:
                 old = self._sectors[index] = bytearray(self._blank)
             view = memoryview(old)[offset : offset + len(part)]
             was = int.from_bytes(view, "big")
-            wanted = int.from_bytes(part, "big")
-            if was & wanted != wanted:
-                self._misuse(f"program at 0x{address + done:x} turns a zero into a one")
-            view[:] = (was & wanted).to_bytes(len(part), "big")
+            done = was & int.from_bytes(part, "big")
+            turned = turned or done != was
+            view[:] = done.to_bytes(len(part), "big")
             self._write_through(index)
-            done += len(part)
+        return turned
 
     def _tear_erase(self, index, torn):
         if torn in _READS_OF:
@@ -298,6 +328,24 @@ class NorFlash:
         memoryview(data)[first : first + count][:] = self._blank[:count]
         # The part that reads old stays marginal where it was before.
         self._set_sector(index, data)
+
+    def _harden(self, address, size):
+        """What was weak within these bytes is so no longer."""
+        for weak in list(self._weak):
+            if address <= weak and weak + self._weak[weak][0] <= address + size:
+                del self._weak[weak]
+
+    def _weaken(self, address, out):
+        for weak, (size, reads) in list(self._weak.items()):
+            first = max(weak, address)
+            last = min(weak + size, address + len(out))
+            if first < last:
+                self._weak[weak] = (size, reads + 1)
+                if reads >= _READS_HELD:
+                    part = out[first - address : last - address]
+                    noise = hashlib.sha256(b"%d %d" % (weak, reads)).digest()
+                    for at in range(min(len(part), len(noise))):
+                        part[at] |= noise[at]
 
     def _disturb(self, index, part):
         torn, reads = self._marginal[index]
