@@ -82,10 +82,11 @@ class GlyphFile:
         self._sparse = None  # first code point of each index block, 16 bits each
         self._block = bytearray(_BLOCK_SIZE)  # index block number `_block_number`
         self._block_number = -1
-        # A ring: cell i shows code point _shown[i], _next is overwritten next.
-        self._cells = None
+        # A ring: column i of the strip shows code point _shown[i], _next is overwritten next.
+        self._strip = None
         self._shown = [-1] * _SLOTS
         self._next = 0
+        self._bits = self._cell = None  # the glyph in hand
         self._swapped = None  # palette that shows lit dots as unlit ones
         self.reads = 0
 
@@ -101,12 +102,11 @@ class GlyphFile:
         except FontError:
             self.close()
             raise
-        if self._cells is None:
-            self._cells = []
-            for _ in range(_SLOTS):
-                bits = bytearray(_RECORD_SIZE)
-                cell = framebuf.FrameBuffer(bits, FULL_WIDTH, HEIGHT, framebuf.MONO_VLSB)
-                self._cells.append((bits, cell))
+        if self._strip is None:
+            strip = bytearray(_RECORD_SIZE * _SLOTS)
+            self._strip = framebuf.FrameBuffer(strip, FULL_WIDTH * _SLOTS, HEIGHT, framebuf.MONO_VLSB)
+            self._bits = bytearray(_RECORD_SIZE)
+            self._cell = framebuf.FrameBuffer(self._bits, FULL_WIDTH, HEIGHT, framebuf.MONO_VLSB)
             self._swapped = framebuf.FrameBuffer(bytearray(b"\x01\x00"), 2, 1, framebuf.MONO_VLSB)
         self._block_number = -1
         self.reads = 0
@@ -130,16 +130,16 @@ class GlyphFile:
         lacks shows as a box. FontError if the file cannot be read.
         """
         if code_point in self._shown:
-            cell = self._cells[self._shown.index(code_point)][1]
+            self._cell.blit(self._strip, -FULL_WIDTH * self._shown.index(code_point), 0)
         else:
-            cell = self._load(code_point)
+            self._load(code_point)
         # In a half-width cell the right half is unlit, and unlit dots are not drawn.
         if color:
             framebuffer.fill_rect(x, y, width(code_point), HEIGHT, 0)
-            framebuffer.blit(cell, x, y, 0)
+            framebuffer.blit(self._cell, x, y, 0)
         else:
             framebuffer.fill_rect(x, y, width(code_point), HEIGHT, 1)
-            framebuffer.blit(cell, x, y, 1, self._swapped)
+            framebuffer.blit(self._cell, x, y, 1, self._swapped)
 
     def _check(self):
         file = self._file
@@ -180,16 +180,14 @@ class GlyphFile:
         self._count = count
 
     def _load(self, code_point):
-        """The cell of a character that is in none; takes the ring's oldest."""
+        """Take in hand a character that is not in the ring; there it takes the oldest one's place."""
         slot = self._next
-        bits, cell = self._cells[slot]
-        self._shown[slot] = -1
         record = self._record(code_point)
         blocks = len(self._sparse) // 2
-        self._read(_HEADER_SIZE + (2 + _BLOCK_SIZE) * blocks + _RECORD_SIZE * record, bits)
+        self._read(_HEADER_SIZE + (2 + _BLOCK_SIZE) * blocks + _RECORD_SIZE * record, self._bits)
+        self._strip.blit(self._cell, FULL_WIDTH * slot, 0)
         self._shown[slot] = code_point
         self._next = (slot + 1) % _SLOTS
-        return cell
 
     def _record(self, code_point):
         """Number of the character's glyph record, or of its replacement's."""
