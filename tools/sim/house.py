@@ -162,8 +162,8 @@ class House:
         try:
             label = await provision(VirtualConsole(self.module).ask, order, self.server.ca.sign_factory_request)
         except (ProvisionError, TimeoutError) as error:
-            lines = "\n  ".join(["the module could not be provisioned; its last lines:", *list(self.module.output)[-12:]])
-            raise HouseError(f"{error} {lines}".strip()) from error
+            lines = "\n  ".join(["its last lines:", *list(self.module.output)[-12:]])
+            raise HouseError(f"the module could not be provisioned: {error or 'no answer'}\n  {lines}") from error
         await self.module.power_off()
         self.label = {"id": label.id, "password": label.password}
         self._save({**kept, "label": self.label})
@@ -212,12 +212,14 @@ class House:
             self.cut_armed = True
             self.log.add("cut_armed")
 
-    def flip_bit(self, area="vault", sector=None):
+    def flip_bit(self, area="vault", sector=None, at=None):
         """Turn over one bit that is part of something, in an area of tools.flash.layout or in one sector.
 
-        Returns (sector, byte in it, bit), or None where all is blank.
+        at: which byte of a sector, any where it is None. Returns (sector, byte in it, bit), or None where all is blank.
         """
         places = self._places(area, sector)
+        if at is not None:
+            places = [address for address in places if address % layout.SECTOR == at]
         if not places:
             return None
         address, bit = random.choice(places), random.randrange(8)
