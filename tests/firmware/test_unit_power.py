@@ -417,7 +417,7 @@ def test_s1_an_attacker_who_leaves_and_cuts_never_gets_more_guesses_than_the_lim
     Rig(before).acquisition.accept(message(1, max_failures=limit), CONNECTION)
     micropython = sys.implementation.name == "micropython"
     points = worst = 0
-    for cut in range(6):
+    for cut in range(9):
         for variant in range(0, 9, 4 if micropython else 1):
             points += 1
             guesses = guesses_with_cuts(before.fork(), cut, variant, 8)
