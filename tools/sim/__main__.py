@@ -1,4 +1,4 @@
-"""`python -m tools.sim run`: the virtual house on a web page; `python -m tools.sim demo`: operation 1 unattended."""
+"""`python -m tools.sim run` (the house on a web page), `demo` (operation 1 unattended), `pictures` (of the page)."""
 
 import argparse
 import asyncio
@@ -7,7 +7,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from tools.setup import BUILD
+from tools.setup import BUILD, ROOT
 from tools.setup.stage import StageError
 from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
 from tools.sim.house import HEAP, OPERATOR, House, HouseError
@@ -25,12 +25,15 @@ def main(arguments=None):
     demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
     demo.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds that a step waits (%(default)s)")
     demo.add_argument("--chapters", default=",".join(CHAPTERS), help="only some of %(default)s")
-    for command, folder in ((run, BUILD / "house"), (demo, BUILD / "demo")):
+    pictures = commands.add_parser("pictures", help="pictures of the page for the documents; needs Chromium")
+    pictures.add_argument("--to", type=Path, default=ROOT / "docs", help="folder (%(default)s)")
+    for command, folder in ((run, BUILD / "house"), (demo, BUILD / "demo"), (pictures, BUILD / "pictures")):
         command.add_argument("--folder", type=Path, default=folder, help="what the house holds (%(default)s)")
-        command.add_argument("--heap", default=HEAP, help="the interpreter's, as 128K or 2M (%(default)s)")
+        # MicroPython's own letter: 160wK is as many words as 160 KiB are on a 32-bit microcontroller.
+        command.add_argument("--heap", default=HEAP, help="the interpreter's, as 2M or 160wK (%(default)s)")
         command.add_argument("--overlay", type=Path, help="a folder whose .py files stand in for the repository's")
     options = parser.parse_args(arguments)
-    act = _run if options.command == "run" else _demo
+    act = {"run": _run, "demo": _demo, "pictures": _pictures}[options.command]
     try:
         return asyncio.run(act(options))
     except (HouseError, StageError) as error:
@@ -94,6 +97,13 @@ async def _demo(options):
             print("\n    the module's last lines:", *list(house.module.output)[-10:], sep="\n    ")
     print(f"\n{len(narrator.steps)} steps, {'all ok' if ok else 'the last one FAILED'}; {options.json}")
     return 0 if ok else 1
+
+
+async def _pictures(options):
+    from tools.sim.pictures import take_pictures
+
+    await take_pictures(options.to, options.folder, options.heap)
+    return 0
 
 
 if __name__ == "__main__":
