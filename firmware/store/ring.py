@@ -1,17 +1,17 @@
 """A ring of sealed records, each chained to the one before (docs/format.md, "Rings")."""
 
+from cryptolib import aes
 from micropython import const
 
 from firmware.crypto.hmac import HmacSha256
-from firmware.crypto.seal import IV_SIZE, Sealer
+from firmware.crypto.seal import IV_SIZE
 from firmware.errors import FlashError, SealError, StoreError
 
 BODY_SIZE = const(80)
 
 _SLOT_SIZE = const(128)
 _BLANK_SLOT = b"\xff" * _SLOT_SIZE
-_RECORDS = const(31)  # a sector, behind its header
-_SLOTS = const(32)
+_SLOTS = const(32)  # a sector; the first one is its header
 _IV_AT = const(4)
 _BODY_AT = const(20)
 _TAG_AT = const(100)
@@ -22,6 +22,7 @@ _HEADER_MAGIC = b"IKJ1"
 _HEADER_CHAIN_AT = const(16)
 _HEADER_END = const(44)
 _TRIES = const(3)
+_MODE_CBC = const(2)
 
 
 class Ring:
@@ -36,7 +37,8 @@ class Ring:
 
     def __init__(self, window, key64, ring_id, label, random):
         self._window = window
-        self._sealer = Sealer(key64)
+        # Not a Sealer: a record has no padding, and its tag covers more than IV and ciphertext.
+        self._key = key64[:32]
         self._mac = HmacSha256(key64[32:])
         self._ring_id = ring_id
         self._header_label = label + b"h"
@@ -192,7 +194,8 @@ class Ring:
             slot[_IV_AT:_BODY_AT][:] = iv
             slot[_BODY_AT : _BODY_AT + len(body)][:] = body
             slot[_BODY_AT + len(body) : _TAG_AT][:] = bytes(BODY_SIZE - len(body))
-            self._sealer.writer(iv, b"").update(slot[_BODY_AT:_TAG_AT])
+            part = slot[_BODY_AT:_TAG_AT]
+            aes(self._key, _MODE_CBC, iv).encrypt(part, part)
             tag = self.record_tag(slot, self.head_tag)
             slot[_TAG_AT:][:] = tag
             self._next += 1
@@ -319,8 +322,9 @@ class Ring:
         return mac.digest()[:_TAG_SIZE]
 
     def _decrypted(self, slot):
-        self._sealer.decryptor(slot[_IV_AT:_BODY_AT]).update(slot[_BODY_AT:_TAG_AT])
-        return bytes(slot[_BODY_AT:_TAG_AT])
+        part = slot[_BODY_AT:_TAG_AT]
+        aes(self._key, _MODE_CBC, slot[_IV_AT:_BODY_AT]).decrypt(part, part)
+        return bytes(part)
 
 
 class _Walk:
