@@ -6,6 +6,7 @@ from micropython import const
 
 from firmware import codec, settings
 from firmware.errors import CredentialError, SealError, TimeError
+from firmware.modules import forget
 
 # Items of a credential (docs/format.md)
 _SEQUENCE = const(0x01)
@@ -368,6 +369,8 @@ def _to_items(message, issuer):
         p256.decode_point(l)  # the identity has no such form
     except p256.PointError:
         raise CredentialError("bad_l")
+    del p256
+    forget("firmware.crypto.p256")
     lifetime_s = message.get("lifetime_s")
     if lifetime_s is None:
         lifetime_s = 0

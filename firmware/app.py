@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 import time
 
 from micropython import const
@@ -10,28 +9,10 @@ from micropython import const
 from firmware import settings
 from firmware.crypto.drbg import HmacDrbg
 from firmware.errors import InkanError, LinkError
+from firmware.modules import forget
 from firmware.store.store import Store
 
 _SEED_SIZE = const(48)
-# Needed once in years: not kept in RAM between two enrolments.
-_ENROLMENT_MODULES = (
-    "firmware.link.enrol",
-    "firmware.crypto.x509",
-    "firmware.crypto.ecdsa",
-    "firmware.crypto.der",
-    "firmware.crypto.p256_base",
-    "firmware.crypto.p256",
-)
-
-
-def _forget(modules):
-    """Give back the RAM of modules that nobody holds any more; an import brings them again."""
-    for name in modules:
-        module = sys.modules.pop(name, None)
-        package, _, attribute = name.rpartition(".")
-        if module is not None and hasattr(sys.modules.get(package), attribute):
-            delattr(sys.modules[package], attribute)
-    gc.collect()
 
 
 class Random:
@@ -223,14 +204,24 @@ class App:
 
     async def enrol(self, host, code, progress):
         """For the panel: the fields of a new connection, tried out."""
+        gc.collect()
         from firmware.link.enrol import enrol
 
+        link = self.links[0]
         try:
             return await enrol(
-                host, code, self.identity.serial, self.state, self.random, settings.FIRMWARE_VERSION, progress
+                host,
+                code,
+                self.identity.serial,
+                self.state,
+                self.random,
+                settings.FIRMWARE_VERSION,
+                link.lend_buffer,
+                progress,
             )
         finally:
-            _forget(_ENROLMENT_MODULES)
+            link.take_back()
+            forget("firmware.link.enrol")
 
     def _rolled_back(self):
         self.detection.latch("remote_rollback")

@@ -12,6 +12,7 @@ FILE_RANKS = {
     "firmware/__init__.py": 0,
     "firmware/errors.py": 0,
     "firmware/settings.py": 0,
+    "firmware/modules.py": 0,
     "firmware/codec.py": 0.5,  # rank 0 too, standing on the two above
     "firmware/app.py": 5,
     "firmware/provisioning.py": 4,

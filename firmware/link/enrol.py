@@ -1,7 +1,7 @@
 """Enrolment (R15, SA): a connection out of a host and a one-time code, before anything is changed on the module.
 
 TLS of the enrolment request proves nothing; request and answer prove themselves by MACs under a key from the code.
-To be imported when it is needed, and dropped afterwards: it brings the P-256 arithmetic with it.
+To be imported when it is needed, and forgotten afterwards.
 """
 
 import asyncio
@@ -10,15 +10,14 @@ import binascii
 from micropython import const
 
 from firmware import settings, unique_info
-from firmware.crypto import p256
 from firmware.crypto.hmac import constant_time_equal, hmac_sha256
 from firmware.crypto.kdf import Pbkdf2
-from firmware.crypto.x509 import certificate_request
 from firmware.errors import FieldError, InkanError, LinkError
 from firmware.link import messages
 from firmware.link.endpoint import split_url
-from firmware.link.http import HttpClient, StatusError, new_buffer
+from firmware.link.http import HttpClient, StatusError
 from firmware.link.transport import mutual_context, open_connection, unverified_context
+from firmware.modules import forget
 
 _PATH = "/v1/enrol"
 _CODE_DIGITS = const(20)
@@ -31,6 +30,7 @@ _BEFORE_KEY = const(5)  # serial, algorithm, issuer, validity, subject (RFC 5280
 
 # SubjectPublicKeyInfo (RFC 5480) up to the point: id-ecPublicKey, prime256v1, an uncompressed point
 _SPKI_HEAD = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"
+_SPKI_SIZE = const(91)  # that and the point
 
 
 class EnrolmentError(InkanError):
@@ -56,6 +56,7 @@ async def enrol(
     state,
     random,
     firmware_version,
+    borrow_buffer,
     progress=None,
     sleep_ms=asyncio.sleep_ms,
     limits=None,
@@ -64,16 +65,14 @@ async def enrol(
     """Returns {field_id: value} for `Session.change_connection`. Raises `EnrolmentError`.
 
     host: "host[:port]", code: 20 digits, both str. state: callable, the dict `state` of hello.
-    random(size): bytes. progress(done, all): called while the code is stretched.
+    random(size): bytes. `await borrow_buffer()`: what http.new_buffer() makes, to be had until this returns.
+    progress(done, all): called while the code is stretched.
     """
     first_host, first_port = _parse_host(host)
     _check_code(code)
-    buffer = new_buffer()  # before the stretching litters the heap
     key = await _stretch(code, serial, progress, sleep_ms)
-    scalar = 0
-    while not 0 < scalar < p256.N:
-        scalar = int.from_bytes(random(32), "big")
-    request = certificate_request(scalar, serial)
+    private_key, request = _new_key(serial, random)
+    buffer = await borrow_buffer()
     nonce = random(_NONCE_SIZE)
     request_mac = hmac_sha256(key, b"request", _f(serial.encode()), _f(nonce), _f(request))
     message = messages.encode(
@@ -96,11 +95,10 @@ async def enrol(
         raise EnrolmentError(error.code)
     finally:
         client.close()
-    if _public_key_of(fields[unique_info.MODULE_CERTIFICATE]) != _SPKI_HEAD + p256.encode_point(
-        p256.multiply_base(scalar)
-    ):
+    at = request.find(_SPKI_HEAD)
+    if _public_key_of(fields[unique_info.MODULE_CERTIFICATE]) != request[at : at + _SPKI_SIZE]:
         raise EnrolmentError("bad_answer")
-    fields[unique_info.PRIVATE_KEY] = scalar.to_bytes(32, "big")
+    fields[unique_info.PRIVATE_KEY] = private_key
     await _prove(fields, serial, state(), random, firmware_version, buffer, limits, connect)
     return fields
 
@@ -125,6 +123,27 @@ def _check_code(code):
         doubled = not doubled
     if len(code) != _CODE_DIGITS or total % 10:
         raise EnrolmentError("code_form")
+
+
+def _new_key(serial, random):
+    """A private key, 32 bytes, and a certificate request for it, DER."""
+    from firmware.crypto.p256 import N
+    from firmware.crypto.x509 import certificate_request
+
+    scalar = 0
+    while not 0 < scalar < N:
+        scalar = int.from_bytes(random(32), "big")
+    request = certificate_request(scalar, serial)
+    # The arithmetic makes room for what follows.
+    del certificate_request
+    forget(
+        "firmware.crypto.x509",
+        "firmware.crypto.ecdsa",
+        "firmware.crypto.der",
+        "firmware.crypto.p256_base",
+        "firmware.crypto.p256",
+    )
+    return scalar.to_bytes(32, "big"), request
 
 
 async def _stretch(code, serial, progress, sleep_ms):

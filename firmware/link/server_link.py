@@ -90,6 +90,7 @@ class ServerLink:
         self._waiting = None  # task that may be woken
         self._woken = False
         self._held = False  # the server wants to be left alone
+        self._lent = None  # an Event while somebody else has the buffer, or waits for it: set once the link rests
 
         self.online = False
         self.error = None
@@ -108,18 +109,39 @@ class ServerLink:
         self._reopen = True
         self._wake()
 
+    async def lend_buffer(self):
+        """The buffer, for one other client; until `take_back` the link rests, without a connection.
+
+        An exchange that is under way is waited for; a poll is broken off.
+        """
+        self._lent = asyncio.Event()
+        self._wake()
+        await self._lent.wait()
+        return self._buffer
+
+    def take_back(self):
+        """Go on with the buffer; also where it was never lent."""
+        self._lent = None
+        self._hello_due = True
+        self._wake()
+
     async def run(self):
         """Never returns; to be cancelled."""
         try:
             while True:
                 if self._reopen:
                     self._forget_server()
+                if self._lent:
+                    self._close()
+                    self._lent.set()
+                    await self._interruptible(self._sleep_ms(settings.LINK_RETRY_MAX_MS))
+                    continue
                 try:
                     pause_ms = await self._step()
                     self._failures = 0
                 except LinkError as error:
                     pause_ms = await self._failed(error)
-                if pause_ms and not self._reopen:
+                if pause_ms and not self._reopen and not self._lent:
                     await self._interruptible(self._sleep_ms(pause_ms))
                 self._held = False
         finally:

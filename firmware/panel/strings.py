@@ -1,6 +1,6 @@
 """The panel's texts in the language that is chosen; the other one is not in memory."""
 
-import sys
+from firmware.modules import forget
 
 
 class Strings:
@@ -18,11 +18,7 @@ class Strings:
             from firmware.panel import strings_ja as module
         self._table = module.TABLE
         # A module holds its constants for as long as anything names it.
-        import firmware.panel as package
-
-        name = "strings_en" if language else "strings_ja"
-        del sys.modules["firmware.panel." + name]
-        delattr(package, name)
+        forget("firmware.panel.strings_en", "firmware.panel.strings_ja")
 
     def __call__(self, key, *values):
         table = self._table

@@ -543,3 +543,48 @@ async def test_a_link_that_is_stopped_hangs_up():
     assert connection.closed
     await rig.until_asked("poll", 2)
     assert rig.server.connections == 2
+
+
+# Lending
+
+
+async def test_a_poll_under_way_makes_room_for_who_borrows_the_buffer():
+    rig = LinkRig()
+    await rig.until_asked("poll")
+    lent = asyncio.create_task(rig.link.lend_buffer())
+    await rig.until(lent.done)
+    assert await lent is rig.link._buffer
+    asked = len(rig.server.requests)
+    rig.link.state_changed()
+    rig.link.connection_changed()
+    for _ in range(100):
+        await asyncio.sleep_ms(0)
+    assert len(rig.server.requests) == asked
+    rig.link.take_back()
+    await rig.until_asked("poll", 2)
+    assert rig.server.messages("hello")[1]["state"] == rig.state()
+    assert rig.server.connections == 2
+
+
+async def test_an_exchange_under_way_ends_before_the_buffer_is_lent():
+    rig = LinkRig()
+    rig.server.hello = lambda message: None
+    await rig.until_asked("hello")
+    lent = asyncio.create_task(rig.link.lend_buffer())
+    for _ in range(100):
+        await asyncio.sleep_ms(0)
+    assert not lent.done()
+    rig.server.push(rig.server.good_hello(rig.server.messages("hello")[0]))
+    await rig.until(lent.done)
+    assert rig.link.online
+    rig.server.hello = rig.server.good_hello
+    rig.link.take_back()
+    await rig.until_asked("poll")
+
+
+async def test_taking_back_what_was_never_lent_changes_nothing_but_the_next_hello():
+    rig = LinkRig()
+    await rig.until_asked("poll")
+    rig.link.take_back()
+    await rig.until_asked("poll", 2)
+    assert len(rig.server.messages("hello")) == 2

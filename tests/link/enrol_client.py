@@ -9,7 +9,7 @@ import os
 
 from firmware import settings
 from firmware.link.enrol import EnrolmentError, enrol
-from firmware.link.http import Limits
+from firmware.link.http import Limits, new_buffer
 
 STATE = {
     "generation": 1,
@@ -21,6 +21,10 @@ STATE = {
     "tamper": None,
     "credential": None,
 }
+
+
+async def borrow_buffer():
+    return new_buffer()
 
 
 async def one(options):
@@ -40,6 +44,7 @@ async def one(options):
             lambda: STATE,
             os.urandom,
             "1.2.3",
+            borrow_buffer,
             count,
             limits=Limits(*options["limits"]),
         )
