@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
+import sys
 
 import httpx
 import pytest
@@ -11,8 +13,9 @@ import websockets
 
 from tools.flash import layout
 from tools.flash.image import FlashImage
+from tools.setup import ROOT
 from tools.sim.evidence import Evidence
-from tools.sim.house import SERIAL, House, HouseError, area_of
+from tools.sim.house import HEAP, SERIAL, House, HouseError, area_of
 from tools.sim.mailbox import Mailbox
 from tools.sim.page.server import Page
 
@@ -167,6 +170,42 @@ async def test_stop_ends_the_interpreter(tmp_path):
         process = house.module._process
         assert process.returncode is None
     assert process.returncode is not None
+
+
+async def test_r29_run_says_where_everything_is_and_ends_on_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", "tools.sim", "run", "--port", "0", "--no-open", "--folder", tmp_path / "house"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    lines = []
+    async with asyncio.timeout(60):
+        while not lines or not lines[-1].startswith("Ctrl-C"):
+            line = await process.stdout.readline()
+            assert line, lines
+            lines.append(line.decode())
+        assert lines[0].startswith("interpreter: MicroPython ")
+        assert lines[1].startswith("firmware:") and ".mpy" in lines[1] and HEAP in lines[1]
+        page = next(line.split()[1] for line in lines if line.startswith("page:"))
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(page)).status_code == 200
+        process.send_signal(signal.SIGINT)
+        rest = (await process.stdout.read()).decode()
+        assert await process.wait() == 0, rest
+    assert "Traceback" not in rest
+
+
+async def test_run_says_that_the_port_is_taken(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "tools.sim", "run", "--no-open", "--folder", tmp_path / "house"]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--port", port, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert port in said.decode() and "--port" in said.decode() and "Traceback" not in said.decode()
 
 
 @contextlib.asynccontextmanager

@@ -5,8 +5,11 @@ import time
 
 import pytest
 
+from firmware.audit import EVENTS
 from tests.house_runner import RunningHouse
+from tools.flash import layout
 from tools.sim.evidence import Evidence
+from tools.sim.page.story import STEPS
 
 TEXTS = {
     "ja": ("カ", "フラッシュ", "やってみる"),
@@ -143,14 +146,18 @@ def test_language_switch_leaves_no_text_behind(page):
     assert page.evaluate("document.documentElement.lang") == "ja"  # the address says so
 
 
-def test_texts_are_in_both_languages_and_all_used(page, running):
+def test_texts_are_in_both_languages_and_complete(page, running):
     keys = page.evaluate(
         "import('/static/texts.js').then(({TEXTS}) => Object.entries(TEXTS).map(([key, pair]) => "
         "[key, pair.length, pair.every(Boolean)]))"
     )
     assert [key for key, size, full in keys if size != 2 or not full] == []
+    named = {key for key, _, _ in keys}
+    assert {f"word_{event}" for event in EVENTS} <= named
+    assert {f"step_{step}" for step in STEPS} | {f"step_{step}_how" for step in STEPS} <= named
+    assert {f"area_{area}" for area in layout.AREAS} | {f"short_{area}" for area in layout.AREAS} <= named
     for kind in ("power_on", "power_off", "started", "joined", "left", "cut_armed", "unplugged", "plugged"):
-        assert f"event_{kind}" in [key for key, _, _ in keys]
+        assert f"event_{kind}" in named
 
 
 def test_r2_power_button_and_breaker(page, running):

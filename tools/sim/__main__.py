@@ -63,14 +63,15 @@ async def _run(options):
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _house(options) as house:
-        await _describe(house)
-        await house.start(fresh=options.fresh)
         page = Page(house, options.port)
         try:
-            await page.start()
+            page.bind()
         except OSError as error:
             raise HouseError(f"port {options.port}: {error.strerror}; choose another with --port") from None
         try:
+            await _describe(house)
+            await house.start(fresh=options.fresh)
+            await page.start()
             print(f"house:       {'new' if house.is_new else 'as it was left'}, in {house.folder}")
             print(f"page:        {page.url}")
             print(f"console:     {house.server.console_url}  (user {OPERATOR}, password {house.operator_password})")

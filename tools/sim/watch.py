@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import random
 
+from sqlalchemy.exc import OperationalError
+
 from tools.sim.chips.flash import NorFlash
 
 _LOOK_EVERY_S = 0.5
@@ -126,7 +128,8 @@ class ServerWatch:
     async def _run(self):
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            await self.look()
+            with contextlib.suppress(OperationalError):  # the database is busy: next time
+                await self.look()
 
     def _fetch(self):
         services = self._services

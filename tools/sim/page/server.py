@@ -35,30 +35,36 @@ _HEADERS = {
 
 
 class Page:
-    """The page of a started house. port 0 = any free one; `url` from start() on."""
+    """The page of a started house. port 0 = any free one; `url` from bind() on."""
 
     def __init__(self, house, port=0):
         self._house = house
         self._port = port
+        self._bound = None
         self._server = None
         self._tasks = []
         self.url = None
 
-    async def start(self):
-        """Listen. OSError where the port is taken."""
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def bind(self):
+        """Take the port, before the house is started. OSError where it is taken."""
+        self._bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((HOST, self._port))
-            bound.listen()
+            self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._bound.bind((HOST, self._port))
+            self._bound.listen()
         except OSError:
-            bound.close()
+            self._bound.close()
             raise
-        port = bound.getsockname()[1]
-        self.url = f"http://{HOST}:{port}/"
+        self._port = self._bound.getsockname()[1]
+        self.url = f"http://{HOST}:{self._port}/"
+
+    async def start(self):
+        """Serve the page; the house is started. OSError as `bind`."""
+        if self._bound is None:
+            self.bind()
         feed = Feed(self._house)
         config = uvicorn.Config(
-            page_app(self._house, feed, (f"{HOST}:{port}", f"localhost:{port}")),
+            page_app(self._house, feed, (f"{HOST}:{self._port}", f"localhost:{self._port}")),
             ws="websockets-sansio",
             ws_max_size=_MESSAGE_LIMIT,
             lifespan="off",
@@ -68,10 +74,12 @@ class Page:
             log_config=None,
         )
         self._server = _Server(config)
-        self._tasks = [asyncio.create_task(feed.run()), asyncio.create_task(self._server.serve([bound]))]
+        self._tasks = [asyncio.create_task(feed.run()), asyncio.create_task(self._server.serve([self._bound]))]
 
     async def stop(self):
         if self._server is None:
+            if self._bound is not None:
+                self._bound.close()
             return
         self._server.should_exit = True
         await self._tasks[1]

@@ -3,7 +3,7 @@
 import { FlashMap } from "./flash_map.js";
 import { Keypad } from "./keypad.js";
 import { Lcd } from "./lcd.js";
-import { fillTexts, firstLanguage, language, setLanguage, text } from "./texts.js";
+import { fillTexts, firstLanguage, language, setLanguage, text, word } from "./texts.js";
 
 const AREAS = [
   ["root", 0, 2], ["guard", 2, 2], ["vault", 4, 8], ["credential", 12, 2], ["factory", 14, 2],
@@ -241,9 +241,16 @@ function eventText(event) {
   if (event.kind === "bit_flipped") {
     values.area = text(`area_${event.area}`);
   } else if (event.kind === "alarm") {
+    values.alarm = word(event.alarm);
     values.text = Object.values(event.detail).flat().join(" ");
+  } else if (event.kind === "alarm_over") {
+    values.alarm = word(event.alarm);
   } else if (event.kind === "audit") {
-    values.audit = `${event.record} ${event.event}`;
+    values.audit = `${event.record} ${word(event.event)}`;
+  } else if (event.kind === "credential_ended") {
+    values.why = word(event.why);
+  } else if (event.kind === "enrolment") {
+    values.status = word(event.status);
   }
   return text(`event_${event.kind}`, values);
 }

@@ -204,7 +204,35 @@ export const TEXTS = {
   event_alarm_over: ["サーバー：警報 {alarm} は解消", "Server: alarm {alarm} is over"],
   event_audit: ["サーバー：監査記録 {audit}", "Server: audit record {audit}"],
   event_enrolment: ["サーバー：登録コード {status}", "Server: enrolment code {status}"],
-  event_letter: ["作業者にメッセージが届きました", "A message reached the technician"],
+
+  // Codes of audit records, alarms, ends of credentials and enrolment codes
+  word_provisioned: ["初期設定", "provisioned"],
+  word_success: ["認証成功", "authenticated"],
+  word_failure: ["認証失敗", "failed authentication"],
+  word_change: ["変更", "change"],
+  word_delete: ["削除", "deletion"],
+  word_undone: ["変更の取り消し", "change undone"],
+  word_purged: ["使用履歴の消去", "usage history purged"],
+  word_accepted: ["認証情報の受領", "credential accepted"],
+  word_refused: ["拒否", "refused"],
+  word_ended: ["認証情報の終了", "credential over"],
+  word_tamper: ["改ざん検出", "tamper"],
+  word_finding: ["異常の記録", "finding"],
+  word_wiped: ["全消去", "wiped"],
+  word_rollback: ["巻き戻し", "rollback"],
+  word_audit_gap: ["監査証跡の欠落", "gap in the audit trail"],
+  word_audit_conflict: ["監査証跡の食い違い", "conflict in the audit trail"],
+  word_credential_refused: ["認証情報の拒否", "credential refused"],
+  word_expired: ["期限切れ", "expired"],
+  word_successes: ["認証回数の上限", "successes used up"],
+  word_failures: ["失敗回数の上限", "failures used up"],
+  word_changes: ["変更回数の上限", "changes used up"],
+  word_revoked: ["失効", "revoked"],
+  word_replaced: ["置き換え", "replaced"],
+  word_broken: ["破損", "broken"],
+  word_open: ["発行", "offered"],
+  word_used: ["使用済み", "used"],
+  word_withdrawn: ["取り消し", "withdrawn"],
 };
 
 let place = 0;
@@ -229,6 +257,11 @@ export function text(key, values = {}) {
     return "";
   }
   return found[place].replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? "–");
+}
+
+// A code in words, or as it is.
+export function word(code) {
+  return text(`word_${code}`) || code;
 }
 
 // Fill every element that names its text.
