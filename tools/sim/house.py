@@ -25,7 +25,7 @@ from tools.sim.watch import ServerWatch, WatchedFlash
 SERIAL = "INK-00000001"
 MODULE_NAME = "Inkan House 1"
 OPERATOR = "operator"
-HEAP = "160wK"  # 160 KiB on a 32-bit microcontroller, as many blocks on this interpreter
+HEAP = "128wK"  # as many blocks as 128 KiB have on a 32-bit microcontroller
 # By this name modules call their servers; it leads to the forwarders of the module's network.
 HOST_NAME = "localhost"
 

@@ -52,7 +52,7 @@ class Module:
         folder=BUILD / "module",
         overlay=None,
         as_mpy=True,
-        heap="160wK",
+        heap="128wK",
         access_points=ACCESS_POINTS,
         micropython=MICROPYTHON,
     ):
