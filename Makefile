@@ -6,7 +6,7 @@ TEST_WORKERS ?= 2
 # make test ARGS="tests/test_setup.py -k mirror"
 ARGS ?=
 
-.PHONY: help setup run demo test bench golden lint stage clean
+.PHONY: help setup run demo test bench golden pictures openapi lint stage clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,14 @@ bench: setup ## the figures, each beside its limit
 
 golden: setup ## accept the screens as they are now as the golden pictures
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --update-golden tests $(ARGS)
+
+pictures: setup ## the pictures in docs/: screens, and the house's page in Chromium
+	@$(PYTHON) -m tools.setup chromium
+	@$(VENV)/python -m tools.sim.contact_sheet --documents
+	@$(VENV)/python -m tools.sim pictures
+
+openapi: setup ## docs/openapi.json from the server's code
+	@$(VENV)/python -m tools.pps openapi
 
 lint: setup ## ruff
 	@$(VENV)/ruff check .
