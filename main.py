@@ -1,4 +1,5 @@
 # Picks the board and runs the application. Never returns: what ends is started anew.
+import gc
 import io
 import os
 import sys
@@ -10,6 +11,9 @@ LOCK_FILE = "locked"
 BOARD_FILE = "board.txt"  # one line, the name of a module in firmware/boards
 DEFAULT_BOARD = "esp32_s3"
 RESTART_AFTER_MS = 3000
+# Nothing moves on this heap. While it fills with what stays, what does not stay is collected at once, so that
+# the rest is left in one piece. The application is milder once it is built.
+COLLECT_EVERY_BYTES = 2048
 
 
 def make_board():
@@ -33,6 +37,7 @@ def print_safely(error):
 def main():
     if LOCK_FILE in os.listdir():
         micropython.kbd_intr(-1)  # see boot.py
+    gc.threshold(COLLECT_EVERY_BYTES)
     board = None
     try:
         board = make_board()

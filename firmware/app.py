@@ -13,6 +13,7 @@ from firmware.modules import forget
 from firmware.store.store import Store
 
 _SEED_SIZE = const(48)
+_COLLECT_EVERY_PART = const(16)  # of the heap that was allocated, so that what stays does not end up all over it
 
 
 class Random:
@@ -61,6 +62,7 @@ class App:
             tasks.append(("keypad", keypad.run))
             tasks.append(("panel", self.panel.run))
         gc.collect()
+        gc.threshold((gc.mem_alloc() + gc.mem_free()) // _COLLECT_EVERY_PART)
         await asyncio.gather(*[self._supervise(name, task) for name, task in tasks])
 
     # Building
