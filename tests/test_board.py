@@ -5,14 +5,18 @@ Each test stages a small application and runs it through boot.py and main.py.
 
 import asyncio
 import re
+import struct
 import textwrap
+from unittest import mock
 
 import pytest
 
 from firmware.boards import esp32_s3
-from tools.sim.chips.flash import NorFlash
+from tools.sim.chips.flash import NorFlash, PowerCut
 from tools.sim.circuit import Esp32S3Circuit
 from tools.sim.module import Module, ModuleStopped
+from tools.sim.shims import _opcodes as op
+from tools.sim.wire import Wire
 
 FLASH_BYTES = 144 * 4096
 
@@ -228,8 +232,28 @@ def test_nothing_reaches_the_chips_after_power_off(tmp_path):
         await asyncio.sleep(0.05)
         assert (module.flash.image(), module.flash.programs) == (image, programs)
         assert image.count(0) == programs < FLASH_BYTES
+        with pytest.raises(PowerCut):
+            module.flash.read(0, bytearray(1))
 
     on_board(tmp_path, body, test)
+
+
+def test_what_is_left_in_the_pipe_after_the_cut_is_lost():
+    request = struct.Struct(op.REQUEST_FORMAT)
+    circuit = Esp32S3Circuit(NorFlash(FLASH_BYTES), {})
+    control, transport = mock.Mock(), mock.Mock()
+    wire = Wire(circuit, control)
+    wire.connection_made(transport)
+    clock = struct.pack("<H6B", 2026, 1, 1, 3, 0, 0, 0)
+    wire.data_received(request.pack(op.RTC_SET, 0, 0, 0, len(clock)) + clock)
+    assert circuit.rtc[0] == 2026
+    late = request.pack(op.WATCHDOG_FEED, 0, 0, 0, 0)
+    wire.data_received(request.pack(op.RESET, 0, 0, 0, 0) + late)
+    wire.data_received(late + request.pack(op.PIN_READ, circuit.KEY_COLUMNS[0], 0, 0, 0))
+    control.reset.assert_called_once_with()
+    control.watchdog_feed.assert_not_called()
+    transport.write.assert_not_called()
+    transport.abort.assert_called_once_with()
 
 
 def test_power_comes_back_after_a_cut(tmp_path):

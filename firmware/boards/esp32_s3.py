@@ -30,7 +30,7 @@ PINS = {
     "key_rows": (4, 5, 6, 7, 15),
     "key_columns": (16, 17, 18, 8),
 }
-KEY_CODES = "123U" "456D" "789L" "*0#R" "OB  "
+KEY_CODES = "123U456D789L*0#ROB  "  # row by row, as above
 
 _LCD_SPI = const(1)
 _LCD_HERTZ = const(8_000_000)

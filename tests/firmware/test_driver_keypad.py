@@ -137,9 +137,10 @@ def test_contact_that_bounces_gives_one_key():
 
 
 def test_spike_shorter_than_the_debounce_gives_nothing():
-    matrix = Matrix()
-    matrix.press("9", 5)
-    assert matrix.keys() == ""
+    for time_ms in (5, 10):  # seen once, seen twice
+        matrix = Matrix()
+        matrix.press("9", time_ms)
+        assert matrix.keys() == ""
 
 
 def test_ghost_keys_are_rejected():

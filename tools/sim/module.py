@@ -19,11 +19,12 @@ DEFAULT_TIMEOUT_S = 20
 ACCESS_POINTS = {"inkan-house": "correct horse"}
 
 _KEPT_LINES = 200
-# As the ESP32's start-up code does it: the ROM file system, boot.py, main.py.
+# As the ESP32's start-up code does it: the ROM file system, boot.py, Ctrl-C at the console again, main.py.
 _START = """import _rom, sys
 _rom.start({!r}, {!r})
 del _rom, sys.modules["_rom"], sys
-import boot
+import boot, micropython
+micropython.kbd_intr(3)
 import main
 """
 _BOOTSTRAP = "_rom.py"
