@@ -25,7 +25,7 @@ test: setup ## every test
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 bench: setup ## the figures, each beside its limit
-	@$(PYTHON) -m tools.setup valgrind
+	@$(PYTHON) -m tools.setup valgrind interpreter32
 	@$(VENV)/python -m tools.bench $(ARGS)
 
 golden: setup ## accept the screens as they are now as the golden pictures

@@ -46,6 +46,7 @@ PARTS = {
     "fonts": fonts,
     "chromium": programs.ensure_chromium,
     "valgrind": programs.ensure_valgrind,
+    "interpreter32": interpreter.ensure_narrow,
 }
 
 

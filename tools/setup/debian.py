@@ -100,11 +100,11 @@ def _codename():
     return match[1] if match else ""
 
 
-def fetch(packages, suite, into, apt_folder=APT_FOLDER):
+def fetch(packages, suite, into, apt_folder=APT_FOLDER, architecture=None):
     """Download packages of a suite and unpack them over each other in `into`.
 
-    `into` appears whole or not at all. Raises SetupError that says what is
-    missing.
+    architecture: Debian's name of another one than the machine's own. `into`
+    appears whole or not at all. Raises SetupError that says what is missing.
     """
     what = ", ".join(packages)
     keyring = next(filter(Path.exists, _KEYRINGS), None)
@@ -118,7 +118,7 @@ def fetch(packages, suite, into, apt_folder=APT_FOLDER):
         with tempfile.TemporaryDirectory(dir=_work_folder()) as work:
             work = Path(work)
             try:
-                _download(packages, suite, uri, keyring, work)
+                _download(packages, suite, uri, keyring, work, architecture)
             except _AptError as error:
                 complaints.append(f"{uri}: {error}")
                 continue
@@ -143,7 +143,7 @@ def _work_folder():
     return folder
 
 
-def _download(packages, suite, uri, keyring, work):
+def _download(packages, suite, uri, keyring, work, architecture):
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (work / folder).mkdir(parents=True)
     (work / "status").touch()
@@ -159,6 +159,7 @@ def _download(packages, suite, uri, keyring, work):
         'Acquire::Languages "none";\n'
         'Acquire::Retries "2";\n'
         'Acquire::http::Timeout "30";\n'
+        + (f'APT::Architecture "{architecture}";\nAPT::Architectures {{"{architecture}";}};\n' if architecture else "")
     )
     say(f"reading Debian's index of {suite}")
     # A mirror that cannot be reached is only a warning here by default.

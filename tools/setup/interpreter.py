@@ -5,6 +5,7 @@ enough, Debian's package unpacked into build/micropython.
 """
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -26,7 +27,11 @@ PACKAGES = (
 # What the firmware and its tests import and a trimmed build may lack.
 REQUIRED_MODULES = ("asyncio", "tls", "cryptolib", "hashlib", "vfs", "framebuf", "uctypes", "select")
 
+# What a machine may run beside its own programs: Debian's builds with words as wide as the microcontroller's.
+NARROW_ARCHITECTURES = {"x86_64": "i386", "aarch64": "armhf"}
+
 _NAME = "micropython"
+_NARROW_NAME = "micropython32"
 _PROBE = """
 import sys
 print("%d.%d" % sys.implementation.version[:2], sys.implementation._mpy & 0xff)
@@ -85,6 +90,31 @@ def ensure(build=BUILD):
     if write_if_changed(wrapper, script.encode()):
         wrapper.chmod(0o755)
         say(f"MicroPython: {origin}")
+
+
+def ensure_narrow(build=BUILD):
+    """Make bin/micropython32 run a build with 32-bit words, or say why there is none; that stops nothing."""
+    root, wrapper = build / _NARROW_NAME, build / "bin" / _NARROW_NAME
+    architecture = NARROW_ARCHITECTURES.get(platform.machine())
+    if root.is_dir() or not architecture:
+        return
+    say("fetching an interpreter with 32-bit words too, about 4 MB")
+    try:
+        debian.fetch(PACKAGES, debian.SUITE, root, architecture=architecture)
+        fault = probe(_local_command(root)).fault
+    except SetupError as error:
+        fault = f"is not to be had: {error}"
+    if fault:
+        wrapper.unlink(missing_ok=True)
+        say(f"MicroPython for {architecture} {fault}. What depends on 32-bit words is not measured.")
+    elif write_if_changed(wrapper, _local_wrapper(root).encode()):
+        wrapper.chmod(0o755)
+
+
+def narrow(build=BUILD):
+    """Path of the interpreter with 32-bit words, or None."""
+    wrapper = build / "bin" / _NARROW_NAME
+    return wrapper if wrapper.exists() else None
 
 
 def _on_path(wrapper):
@@ -146,7 +176,7 @@ def _local_wrapper(root):
     loader, libraries, program = _local_parts(root)
     return (
         "#!/bin/sh\n"
-        f"root=${{0%/*}}/../{_NAME}\n"
+        f"root=${{0%/*}}/../{root.name}\n"
         f'exec "$root/{loader}" --library-path "$root/{libraries}" "$root/{program}" "$@"\n'
     )
 

@@ -11,6 +11,7 @@ from tools.setup import BUILD, ROOT
 from tools.setup.stage import StageError
 from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
 from tools.sim.house import HEAP, OPERATOR, House, HouseError
+from tools.sim.module import MICROPYTHON
 
 
 def main(arguments=None):
@@ -31,6 +32,7 @@ def main(arguments=None):
         command.add_argument("--folder", type=Path, default=folder, help="what the house holds (%(default)s)")
         # MicroPython's own letter: 160wK is as many words as 160 KiB are on a 32-bit microcontroller.
         command.add_argument("--heap", default=HEAP, help="the interpreter's, as 2M or 160wK (%(default)s)")
+        command.add_argument("--interpreter", type=Path, default=MICROPYTHON, help="MicroPython (%(default)s)")
         command.add_argument("--overlay", type=Path, help="a folder whose .py files stand in for the repository's")
     options = parser.parse_args(arguments)
     act = {"run": _run, "demo": _demo, "pictures": _pictures}[options.command]
@@ -48,12 +50,12 @@ def _house(options):
     if options.overlay:
         for path in options.overlay.rglob("*.py"):
             overlay[path.relative_to(options.overlay).as_posix()] = path.read_text()
-    return House(options.folder, overlay=overlay, heap=options.heap)
+    return House(options.folder, overlay=overlay, heap=options.heap, micropython=options.interpreter)
 
 
 async def _describe(house):
     print(f"interpreter: MicroPython {await house.interpreter()}")
-    print(f"firmware:    {'.mpy files' if house.as_mpy else 'source'}, heap of {house.heap}", flush=True)
+    print(f"firmware:    {'ROM image' if house.as_mpy else 'source'}, heap of {house.heap}", flush=True)
 
 
 async def _run(options):
