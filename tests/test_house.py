@@ -184,7 +184,7 @@ async def test_r29_run_says_where_everything_is_and_ends_on_ctrl_c(tmp_path):
             assert line, lines
             lines.append(line.decode())
         assert lines[0].startswith("interpreter: MicroPython ")
-        assert lines[1].startswith("firmware:") and ".mpy" in lines[1] and HEAP in lines[1]
+        assert lines[1].startswith("firmware:") and "ROM image" in lines[1] and HEAP in lines[1]
         page = next(line.split()[1] for line in lines if line.startswith("page:"))
         async with httpx.AsyncClient() as client:
             assert (await client.get(page)).status_code == 200
