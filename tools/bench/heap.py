@@ -1,14 +1,14 @@
 """Figures of the GC heap: what each import takes in its three forms, the idle module, and a whole operation 1.
 
-The interpreter here has 64-bit words. A heap that is given as `160wK` has as many blocks as 160 KiB have on the
-32-bit microcontroller, and twice the bytes; the rows tell the bytes.
+The limit is meant for the microcontroller's 32-bit words. So operation 1 runs on a MicroPython with such words, in a
+heap of just so many bytes; and on the interpreter of everything else here, whose words may be twice as wide, in as
+many blocks (`128wK`). There pointers take twice the bytes and buffers do not: neither figure follows from the other.
 """
 
 import asyncio
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -16,11 +16,15 @@ from tools.flash.layout import IMAGE_SIZE
 from tools.pps.ca import DevelopmentCa
 from tools.provision.service import Order, VirtualConsole, provision
 from tools.setup import BUILD, ROOT
+from tools.setup.interpreter import narrow
 from tools.setup.stage import rom_of, stage
 from tools.sim.chips.flash import NorFlash
-from tools.sim.module import Module
+from tools.sim.demo import Demo
+from tools.sim.house import House, HouseError
+from tools.sim.module import MICROPYTHON, Module, ModuleStopped
+from tools.sim.narrator import Narrator
 
-LIMIT_BYTES = 131_072
+_LIMIT_KIB = 128
 
 # In the order in which the application brings them.
 _IMPORTS = (
@@ -83,17 +87,34 @@ async def main():
 asyncio.run(main())
 """
 
-_WORDS_KIB = (128, 120, 112, 104, 96, 88, 80, 72, 64)
-_CHAPTERS = "factory,credential,authenticate,change,enrol,delete"
+_CHAPTERS = ("factory", "credential", "authenticate", "change", "enrol", "delete")
 _STEP_TIMEOUT_S = 8
-_RUN_TIMEOUT_S = 150
-_BYTES_OF_WORD_KIB = 2048
+_STEP_KIB = 4
+_LEAST_KIB = 64
 
 
 def rows(progress=lambda text: None):
     """Rows {name, value, unit, limit, peer, ok}; the peer of a row for an import is its .py form."""
     progress("imports, in three forms")
-    return [*_import_rows(), *_idle_rows(progress), *_operation_rows(progress)]
+    found = _import_rows()
+    for interpreter in (narrow(), MICROPYTHON):
+        if interpreter is None:
+            progress("no interpreter with 32-bit words runs here: nothing is measured on one")
+            continue
+        word_bytes = _word_bytes(interpreter)
+        words = f"{8 * word_bytes}-bit words"
+        limit = _LIMIT_KIB * 256 * word_bytes
+        progress(f"the idle screen, {words}")
+        found.append(_row(f"idle screen, in use, {words}", asyncio.run(_idle(interpreter)), limit))
+        least_kib = _least_kib(interpreter, lambda kib, words=words: progress(f"operation 1 in {kib}wK, {words}"))
+        least = None if least_kib is None else least_kib * 256 * word_bytes
+        found.append(_row(f"operation 1, least heap for all of it, {words}", least, limit))
+    return found
+
+
+def _word_bytes(interpreter):
+    script = "import sys; print(4 if sys.maxsize >> 31 == 0 else 8)"
+    return int(subprocess.run([interpreter, "-c", script], capture_output=True, timeout=20, check=True).stdout)
 
 
 def _import_rows():
@@ -128,12 +149,7 @@ def imports(form, names):
     return {name: int(size) for name, size in re.findall(r"^(\S+) (-?\d+)$", done.stdout, re.MULTILINE)}
 
 
-def _idle_rows(progress):
-    progress("the idle screen")
-    return [_row("idle screen: heap in use", asyncio.run(_idle()), limit=LIMIT_BYTES)]
-
-
-async def _idle():
+async def _idle(interpreter):
     flash = NorFlash(IMAGE_SIZE)
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
         ca = DevelopmentCa(Path(folder, "ca"))
@@ -141,39 +157,44 @@ async def _idle():
         async with Module(flash, folder=Path(folder, "first")) as module:
             await module.power_on()
             await provision(VirtualConsole(module).ask, order, ca.sign_factory_request)
-        overlay = {"main.py": _WATCHED_MAIN}
-        async with Module(flash, folder=Path(folder, "watched"), overlay=overlay, heap="4M") as module:
+        watched = {"overlay": {"main.py": _WATCHED_MAIN}, "heap": "4M", "micropython": interpreter}
+        async with Module(flash, folder=Path(folder, "watched"), **watched) as module:
             await module.power_on()
             await module.wait_text("INK-00000001")
             seen = len(module.output)
             return int((await module.wait_output(r"^heap (\d+)$", after=seen)).group(1))
 
 
-def _operation_rows(progress):
-    """The smallest heap with which operation 1 goes through: an honest peak, fragmentation included."""
-    least = None
-    for kib in _WORDS_KIB:
-        progress(f"operation 1 with a heap of {kib}wK")
-        if not _operation_1(f"{kib}wK"):
-            break
-        least = kib
-    value = least * _BYTES_OF_WORD_KIB if least else None
-    return [
-        _row("operation 1: least heap that it goes through with", value, limit=LIMIT_BYTES),
-        _row("operation 1: the same on 32-bit words, by blocks", value and value // 2, limit=LIMIT_BYTES),
-    ]
+def _least_kib(interpreter, progress):
+    """The smallest heap in which operation 1 goes through, fragmentation included, or None; in KiB of 32-bit words."""
+
+    def goes_through(kib):
+        progress(kib)
+        return asyncio.run(_operation_1(f"{kib}wK", interpreter))
+
+    least, fails = _LIMIT_KIB, _LEAST_KIB
+    if not goes_through(least):
+        return None
+    while least - fails > _STEP_KIB:
+        middle = (least + fails) // 2 // _STEP_KIB * _STEP_KIB
+        if goes_through(middle):
+            least = middle
+        else:
+            fails = middle
+    return least
 
 
-def _operation_1(heap):
+async def _operation_1(heap, interpreter):
+    """Whether every step was right, and no task fell over for want of memory and had to be started again."""
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
-        command = [sys.executable, "-m", "tools.sim", "demo", "--heap", heap, "--chapters", _CHAPTERS]
-        command += ["--folder", str(Path(folder, "house")), "--json", str(Path(folder, "demo.json"))]
-        command += ["--timeout", str(_STEP_TIMEOUT_S)]
-        try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=_RUN_TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-    return done.returncode == 0
+        narrator = Narrator(Path(folder, "demo.json"), write=lambda *text, **options: None)
+        async with House(Path(folder, "house"), heap=heap, micropython=interpreter) as house:
+            try:
+                await house.start(fresh=True)
+                ok = await Demo(house, narrator, _STEP_TIMEOUT_S).run(_CHAPTERS)
+            except (HouseError, ModuleStopped, TimeoutError):
+                return False
+            return ok and not any("MemoryError" in line for line in house.module.output)
 
 
 def _row(name, value, limit=None, peer=None):

@@ -50,7 +50,7 @@ def _house(options):
     if options.overlay:
         for path in options.overlay.rglob("*.py"):
             overlay[path.relative_to(options.overlay).as_posix()] = path.read_text()
-    return House(options.folder, overlay=overlay, heap=options.heap, micropython=options.interpreter)
+    return House(options.folder, overlay=overlay, heap=options.heap, micropython=options.interpreter.absolute())
 
 
 async def _describe(house):
