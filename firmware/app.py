@@ -162,6 +162,8 @@ class App:
         from firmware.panel.glyphs import GlyphFile
         from firmware.panel.machine import Panel
 
+        import firmware.panel.screens_session  # noqa: F401  in one piece with the rest, not when somebody logs in
+
         lcd = self.board.lcd()
         lcd.start()
         keypad = self.board.keypad()

@@ -6,6 +6,7 @@ To be imported when it is needed, and forgotten afterwards.
 
 import asyncio
 import binascii
+import gc
 
 from micropython import const
 
@@ -71,8 +72,8 @@ async def enrol(
     first_host, first_port = _parse_host(host)
     _check_code(code)
     key = await _stretch(code, serial, progress, sleep_ms)
-    private_key, request = _new_key(serial, random)
     buffer = await borrow_buffer()
+    private_key, request = _new_key(serial, random)
     nonce = random(_NONCE_SIZE)
     request_mac = hmac_sha256(key, b"request", _f(serial.encode()), _f(nonce), _f(request))
     message = messages.encode(
@@ -85,8 +86,20 @@ async def enrol(
         }
     )
     client = HttpClient(first_host, first_port, unverified_context(), buffer, limits, connect)
+    fields = await _ask(client, message, key, request_mac)
+    client = message = None  # the proof needs the room of its context
+    at = request.find(_SPKI_HEAD)
+    if _public_key_of(fields[unique_info.MODULE_CERTIFICATE]) != request[at : at + _SPKI_SIZE]:
+        raise EnrolmentError("bad_answer")
+    fields[unique_info.PRIVATE_KEY] = private_key
+    await _prove(fields, serial, state(), random, firmware_version, buffer, limits, connect)
+    return fields
+
+
+async def _ask(client, message, key, request_mac):
+    """The fields of an answer that proves itself."""
     try:
-        fields = _verified(await client.call(_PATH, (message,)), key, request_mac)
+        return _verified(await client.call(_PATH, (message,)), key, request_mac)
     except StatusError as error:
         if error.server_code == "code_refused":
             raise EnrolmentError("code_refused")
@@ -95,12 +108,6 @@ async def enrol(
         raise EnrolmentError(error.code)
     finally:
         client.close()
-    at = request.find(_SPKI_HEAD)
-    if _public_key_of(fields[unique_info.MODULE_CERTIFICATE]) != request[at : at + _SPKI_SIZE]:
-        raise EnrolmentError("bad_answer")
-    fields[unique_info.PRIVATE_KEY] = private_key
-    await _prove(fields, serial, state(), random, firmware_version, buffer, limits, connect)
-    return fields
 
 
 def _parse_host(host):
@@ -154,6 +161,7 @@ async def _stretch(code, serial, progress, sleep_ms):
         if progress:
             progress(done, settings.ENROL_ITERATIONS)
         await sleep_ms(0)
+    gc.collect()  # what comes next is to lie close to what is there
     return derivation.result()
 
 
