@@ -158,11 +158,10 @@ class App:
             self.sessions.connection_listeners.append(link.connection_changed)
 
     def _build_panel(self):
+        import firmware.panel.screens_session  # noqa: F401  in one piece with the rest, not when somebody logs in
         from firmware.panel.canvas import Canvas
         from firmware.panel.glyphs import GlyphFile
         from firmware.panel.machine import Panel
-
-        import firmware.panel.screens_session  # noqa: F401  in one piece with the rest, not when somebody logs in
 
         lcd = self.board.lcd()
         lcd.start()
