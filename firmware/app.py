@@ -13,7 +13,7 @@ from firmware.modules import forget
 from firmware.store.store import Store
 
 _SEED_SIZE = const(48)
-_COLLECT_EVERY_PART = const(16)  # of the heap that was allocated, so that what stays does not end up all over it
+_COLLECT_EVERY_PART = const(32)  # of the heap that was allocated, so that what stays does not end up all over it
 
 
 class Random:

@@ -107,7 +107,7 @@ async def _ask(client, message, key, request_mac):
     except LinkError as error:
         raise EnrolmentError(error.code)
     finally:
-        client.close()
+        client.end()
 
 
 def _parse_host(host):
@@ -215,7 +215,7 @@ async def _prove(fields, serial, state, random, firmware_version, buffer, limits
         raise EnrolmentError("not_proved", error.code)
     finally:
         if client is not None:
-            client.close()
+            client.end()
 
 
 def _public_key_of(certificate):

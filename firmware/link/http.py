@@ -106,6 +106,11 @@ class HttpClient:
             self._connection.close()
             self._connection = None
 
+    def end(self):
+        """Close it for good. A finished task may be kept a while, and this with it: then without what is large."""
+        self.close()
+        self._context = self._buffer = None
+
     def _compose(self, method, path, pieces):
         """The whole request as one view of the buffer."""
         view = memoryview(self._buffer)

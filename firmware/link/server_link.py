@@ -209,7 +209,7 @@ class ServerLink:
 
     def _close(self):
         if self._client is not None:
-            self._client.close()
+            self._client.end()
             self._client = None
 
     async def _hello(self):
