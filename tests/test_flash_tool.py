@@ -26,6 +26,7 @@ def provisioned():
     def fill(new):
         new.identity.write([(1, b"INK-00000001"), (2, b"\x01"), (6, PRIVATE_KEY)])
         new.settings.write([(1, b"\x00")])
+        new.factory.write([(2, W0)])
 
     store.create(source.randbytes(32), fill)
     store.start()
@@ -70,6 +71,24 @@ def test_r3_every_byte_of_the_sealed_vault_that_differs_is_found(image_bytes):
     for at in range(start, start + size):
         flipped = changed(image_bytes, at, bytes([image_bytes[at] ^ (1 << at % 8)]))
         assert not FlashImage(flipped).sound, f"byte {at - start}"
+
+
+@pytest.mark.parametrize("area", ("credential", "factory", "identity", "settings"))
+def test_r3_every_byte_of_a_sealed_pair_that_differs_is_found(image_bytes, area):
+    slot = FlashImage(image_bytes).current[area]
+    start = slot.first_sector * layout.SECTOR
+    size = 64 + (int.from_bytes(image_bytes[start + 12 : start + 16], "little") // 16 + 1) * 16
+    for at in range(start, start + size):
+        flipped = changed(image_bytes, at, bytes([image_bytes[at] ^ (1 << at % 8)]))
+        assert not FlashImage(flipped).seals_hold, f"byte {at - start}"
+
+
+def test_r3_a_seal_that_the_module_can_do_without_is_reported_too(image_bytes, tmp_path, capsys):
+    at = FlashImage(image_bytes).current["settings"].first_sector * layout.SECTOR + 30
+    path = tmp_path / "flash.bin"
+    path.write_bytes(changed(image_bytes, at, bytes([image_bytes[at] ^ 1])))
+    assert main([str(path)]) == 1
+    assert "NOT EVERY SEAL HOLDS" in capsys.readouterr().out
 
 
 def test_s9_what_is_missing_or_moved_is_named(image_bytes):

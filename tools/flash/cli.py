@@ -48,6 +48,7 @@ def describe(image, personal=False):
         ]
     return {
         "sound": image.sound,
+        "seals_hold": image.seals_hold,
         "provisioned": image.provisioned,
         "guard_generation": image.guard[0] if image.guard else None,
         "findings": [{"area": f.area, "sector": f.sector, "what": f.what, "grave": f.grave} for f in image.findings],
@@ -99,12 +100,19 @@ def print_report(image, personal, out):
     print(file=out)
     for finding in image.findings:
         print(finding, file=out)
-    verdict = "sound" if image.sound else "NOT SOUND" if image.provisioned or image.findings else "blank"
-    print(f"verdict: {verdict}", file=out)
+    print(f"verdict: {verdict(image)}", file=out)
+
+
+def verdict(image):
+    if image.seals_hold:
+        return "sound"
+    if image.sound:
+        return "usable, but NOT EVERY SEAL HOLDS"
+    return "NOT SOUND" if image.provisioned or image.findings else "blank"
 
 
 def main(arguments=None):
-    """Exit code 0 sound, 1 not sound, 2 no image."""
+    """Exit code 0 sound and every seal holds, 1 otherwise, 2 no image."""
     parser = argparse.ArgumentParser(prog="inkan-flash", description=__doc__)
     parser.add_argument("image", type=Path, help="dump of the partition `inkan`, 589,824 bytes")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
@@ -122,7 +130,7 @@ def main(arguments=None):
         print(json.dumps(describe(image, options.personal), ensure_ascii=False, indent=1))
     else:
         print_report(image, options.personal, sys.stdout)
-    return 0 if image.sound else 1
+    return 0 if image.seals_hold else 1
 
 
 if __name__ == "__main__":

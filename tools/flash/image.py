@@ -22,12 +22,17 @@ class ImageError(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be. `grave`: the module must refuse to use the unique information."""
+    """Something that is not as it should be.
+
+    grave: the module must refuse to use the unique information. seal: something sealed does not verify, and no power
+    cut explains it.
+    """
 
     area: str
     sector: int
     what: str
     grave: bool = True
+    seal: bool = False
 
     def __str__(self):
         return f"{'!!' if self.grave else '--'} {self.area}, sector {self.sector}: {self.what}"
@@ -129,6 +134,11 @@ class FlashImage:
         """Whether the module may use what this image holds."""
         return self.provisioned and not any(finding.grave for finding in self.findings)
 
+    @property
+    def seals_hold(self):
+        """Whether it is sound and everything else that is sealed verifies too: pairs and the chains of rings."""
+        return self.sound and not any(finding.seal for finding in self.findings)
+
     def field(self, name):
         """A field of the unique information as text, number or bytes; None where it is not set."""
         return self._item("vault", name)
@@ -166,8 +176,8 @@ class FlashImage:
     def _sector(self, index):
         return self.data[index * layout.SECTOR : (index + 1) * layout.SECTOR]
 
-    def _found(self, area, sector, what, grave=True):
-        self.findings.append(Finding(area, sector, what, grave))
+    def _found(self, area, sector, what, grave=True, seal=False):
+        self.findings.append(Finding(area, sector, what, grave, seal))
 
     def _item(self, area, name):
         slot = self.current.get(area)
@@ -311,7 +321,7 @@ class FlashImage:
             if other.state != "blank":
                 self._found(area, other.first_sector, f"the other slot is {other.state}, to be erased", False)
         elif any(slot.state == "broken" for slot in slots):
-            self._found(area, slots[0].first_sector, f"{area}_seal: no slot's seal holds", area == "identity")
+            self._found(area, slots[0].first_sector, f"{area}_seal: no slot's seal holds", area == "identity", True)
 
     def _read_ring(self, name):
         label, ring_id = layout.RINGS[name]
@@ -322,7 +332,7 @@ class FlashImage:
         self.rings[name] = records
         self.broken_after_last[name] = broken
         for sector, what in breaks:
-            self._found(name, sector, what, grave=False)
+            self._found(name, sector, what, grave=False, seal=True)
         if not records:
             self._found(name, layout.AREAS[name][0], f"{name}_missing: no valid record")
         elif broken:
