@@ -24,12 +24,11 @@ STAGED = BUILD / "test-module"
 HEAP = "512K"
 
 
-@cache
-def frames_of(language):
-    """{name: (cut off, frame)} of one language's screens."""
+def printed_by(script, language):
+    """Lines that a script of tests/firmware prints on MicroPython."""
     folders = [STAGED, STAGED / "tests" / "firmware", ".frozen"]
     done = subprocess.run(
-        [BUILD / "bin" / "micropython", "-X", f"heapsize={HEAP}", "-m", "panel_scenes", language],
+        [BUILD / "bin" / "micropython", "-X", f"heapsize={HEAP}", "-m", script, language],
         cwd=ROOT,
         env=dict(os.environ, MICROPYPATH=":".join(map(str, folders))),
         stdin=subprocess.DEVNULL,
@@ -40,7 +39,13 @@ def frames_of(language):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    lines = [line.split(" ") for line in done.stdout.splitlines()]
+    return done.stdout.splitlines()
+
+
+@cache
+def frames_of(language):
+    """{name: (cut off, frame)} of one language's screens."""
+    lines = [line.split(" ") for line in printed_by("panel_scenes", language)]
     names = [name for name, _, _ in lines]
     assert len(names) == len(set(names)), "two scenes of one name"
     return {name: (cut == "1", bytes.fromhex(frame)) for name, cut, frame in lines}
@@ -76,6 +81,13 @@ def test_r17_every_screen_looks_as_it_was_accepted(shown, golden, request):
 def test_r17_nothing_is_cut_off_on_any_screen_or_on_the_way_to_it(shown):
     _, frames = shown
     assert [name for name, (cut_off, _) in frames.items() if cut_off] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_r17_nothing_is_cut_off_whatever_code_reason_or_limit_there_is_to_show(language):
+    *cut, total = printed_by("panel_sweep", language)
+    assert cut == []
+    assert int(total.split()[0]) > 300
 
 
 def test_r17_every_screen_is_there_with_its_shortest_and_its_longest(shown):

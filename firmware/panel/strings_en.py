@@ -12,7 +12,7 @@ state.tampered Out of use
 left.none now
 left.days {} d
 left.hours {} h
-left.minutes {} min
+left.minutes {}min
 link.text Network: {}
 link.online OK
 link.none none

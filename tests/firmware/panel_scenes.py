@@ -69,6 +69,7 @@ def build():
             options["link"] = "connect"
         scene("idle", state, options, "")
     scene("idle", "no_limit", {"seconds_left": None, "failures_left": 100, "link": "status"}, "")
+    scene("idle", "minutes", {"seconds_left": 3_599, "failures_left": 100}, "")
     tamper = {"tamper": "vault_seal", "failures_left": 0}
     both("tampered", "", tamper, changed(MANY, tamper="vault_rollback", failures_left=0))
     scene("tampered", "recover", changed(tamper, failures_left=5), "")
