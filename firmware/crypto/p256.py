@@ -118,24 +118,23 @@ def _affine(x, v, z):
     return x * zz % p, (v + p if v & 1 else v) >> 1
 
 
-def _odd_multiples(point):
-    """[(x, 2y)] of 1, 3, .. 15 times the point.
+def _odd_multiples(x, v, z):
+    """[(x, 2y)] of 1, 3, .. 15 times a Jacobian point, not the identity.
 
     Each sum shares its Z with the doubled point (co-Z addition, Meloni 2007); one inversion makes all affine.
     """
     p = P
-    x, y = point
-    v = y + y
     vv = v * v % p
-    slope = 3 * (x * x - 1) % p
+    zz = z * z % p
+    slope = 3 * (x - zz) * (x + zz) % p
     x1 = x * vv % p
     v1 = vv * vv % p
-    # Twice the point, on the same Z = v as (x1, v1).
+    # Twice the point, on the same Z = v z as (x1, v1).
     x2 = (slope * slope - x1 - x1) % p
     v2 = ((slope + slope) * (x1 - x2) - v1) % p
     multiples = [(x, v)]
-    ratios = []
-    z = v
+    ratios = [v]
+    z = v * z % p
     while len(multiples) < _ODD_MULTIPLES:
         h = x2 - x1
         slope = v2 - v1
@@ -155,8 +154,12 @@ def _odd_multiples(point):
         x, v = multiples[index]
         zz = z * z % p
         multiples[index] = x * zz % p, v * z % p * zz % p
-        index -= 1
         z = z * ratios[index] % p
+        index -= 1
+    z = z * ratios[0] % p
+    x, v = multiples[0]
+    zz = z * z % p
+    multiples[0] = x * zz % p, v * z % p * zz % p
     return multiples
 
 
@@ -182,10 +185,26 @@ def _recode(k):
 
 def multiply(k, point):
     """k times a point of the curve; None if that is the identity. The point is not checked."""
-    k %= N
-    if not k or point is None:
+    if point is None:
         return None
-    multiples = _odd_multiples(point)
+    return _multiply(k % N, point[0], 2 * point[1], 1)
+
+
+def multiply_sum(k, a, b):
+    """k times the sum of two points, neither the identity; None if that is the identity. They are not checked."""
+    return _multiply(k % N, *_add(a[0], 2 * a[1] % P, 1, b[0], 2 * b[1]))
+
+
+def add(a, b):
+    """The sum of two points, neither the identity; None if it is the identity. They are not checked."""
+    return _affine(*_add(a[0], 2 * a[1] % P, 1, b[0], 2 * b[1]))
+
+
+def _multiply(k, x, v, z):
+    """k, in [0, N), times a Jacobian point, as (x, y) or None."""
+    if not k or not z:
+        return None
+    multiples = _odd_multiples(x, v, z)
     x = v = z = 0
     for step in reversed(_recode(k)):
         digit = (step & 31) - 16

@@ -115,6 +115,21 @@ def test_additions_that_the_formula_does_not_cover():
     assert p256._affine(*p256._add(*scaled, doubled[0], -2 * doubled[1])) is None
 
 
+def test_sums_of_points():
+    points = [known[1:] for known in KNOWN]
+    points += [negative(point) for point in points]
+    k = KNOWN[5][0]
+    for a in points:
+        for b in points:
+            assert p256.add(a, b) == add(a, b)
+            assert p256.multiply_sum(1, a, b) == add(a, b)
+        # Doubling, the identity, and scalars that end there.
+        assert p256.multiply_sum(k, a, a) == multiply(2 * k, a)
+        assert p256.multiply_sum(k, a, negative(a)) is None
+        assert p256.multiply_sum(N, a, G) is None
+        assert p256.multiply_sum(N - k, a, KNOWN[2][1:]) == multiply(-k, add(a, KNOWN[2][1:]))
+
+
 def test_inverses():
     for modulus in (P, N):
         for a in (1, 2, 3, modulus - 1, modulus >> 1, 1 << 128, G[0]):
