@@ -89,6 +89,25 @@ def _private_key(private):
     return _text(private_key_der(int(private, 16), multiply_base(int(private, 16))))
 
 
+def _verify(w0, l_point, random, share_p, context, id_verifier, confirm_p):
+    """[shareV, confirmV, K_shared] of one exchange; in their place the code of what it ended with."""
+    from firmware.crypto.spake2plus_verifier import Prepared, Verifier
+    from firmware.errors import InkanError
+
+    drawn = unhexlify(random)
+    values = Prepared(unhexlify(w0), unhexlify(l_point), lambda size: drawn[:size])
+    while not values.step():
+        pass
+    out = []
+    try:
+        verifier = Verifier(values)
+        out += verifier.respond(unhexlify(share_p), unhexlify(context), b"", unhexlify(id_verifier))
+        out.append(verifier.finish(unhexlify(confirm_p)))
+    except InkanError as error:
+        return [_text(data) for data in out] + [error.code]
+    return [_text(data) for data in out]
+
+
 def _modules_after(name):
     __import__(name)
     return sorted(name for name in sys.modules if name.startswith("firmware.crypto."))
@@ -106,6 +125,7 @@ CALLS = {
     "sign": _sign,
     "request": _request,
     "private_key": _private_key,
+    "verify": _verify,
     "modules_after": _modules_after,
 }
 

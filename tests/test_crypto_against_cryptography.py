@@ -1,4 +1,4 @@
-"""firmware.crypto on both interpreters against `cryptography`, on random inputs."""
+"""firmware.crypto on both interpreters against `cryptography` and the phone's prover, on random inputs."""
 
 import hashlib
 import hmac
@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from firmware.crypto import p256, p256_base
+from tools.phone.spake2plus import Prover, ProverError, exchange_context
+from tools.pps.services.credentials import derive_verifier
 from tools.setup import BUILD, ROOT
 
 CURVE = ec.SECP256R1()
@@ -255,6 +257,60 @@ def test_private_key(run, rng):
         key = serialization.load_der_private_key(bytes.fromhex(result), None)
         assert key.private_numbers().private_value == private
         assert key.curve.name == CURVE.name
+
+
+def a_credential(rng):
+    """ID, password, serial, salt and iterations, as a server and its modules have them."""
+    digits = "".join(rng.choices("0123456789", k=24))
+    return digits[:8], digits[8 : rng.randint(16, 24)], f"INK-{rng.randrange(10**8):08}", rng.randbytes(16), 1000
+
+
+def verify_calls(credentials, randoms, shares, confirms):
+    calls = []
+    for credential, drawn, share_p, confirm_p in zip(credentials, randoms, shares, confirms, strict=True):
+        w0, l_point = derive_verifier(*credential)
+        context, serial = exchange_context(1, *credential[3:]), credential[2].encode()
+        calls.append(["verify", *(part.hex() for part in (w0, l_point, drawn, share_p, context, serial, confirm_p))])
+    return calls
+
+
+def test_r12_r18_the_phone_s_proof_and_the_module_s_judgement_meet(run, rng):
+    """The same exchange twice on the module: to hear its answer, then to judge what the phone says to that."""
+    credentials = [a_credential(rng) for _ in range(6)]
+    provers = [Prover.of_user(*credential, 1) for credential in credentials]
+    shares = [prover.start() for prover in provers]
+    randoms = [rng.randbytes(40) for _ in credentials]
+    nothing = [b""] * len(credentials)
+    answers = run(verify_calls(credentials, randoms, shares, nothing))
+    assert [answer[2:] for answer in answers] == [["proof"]] * len(credentials)
+    proofs = [
+        prover.finish(*map(bytes.fromhex, answer[:2])) for prover, answer in zip(provers, answers, strict=True)
+    ]
+    judged = run(verify_calls(credentials, randoms, shares, [confirm_p for confirm_p, _ in proofs]))
+    for (_, k_shared), answer, result in zip(proofs, answers, judged, strict=True):
+        assert result == [*answer[:2], k_shared.hex()]
+
+
+def test_s2_a_proof_for_another_module_or_another_credential_fails(run, rng):
+    credentials, provers = [], []
+    for place in range(4):  # ID, password, serial, salt
+        credential = a_credential(rng)
+        other = list(credential)
+        other[place] = a_credential(rng)[place]
+        credentials.append(credential)
+        provers.append(Prover.of_user(*other, 1))
+    shares = [prover.start() for prover in provers]
+    randoms = [rng.randbytes(40) for _ in credentials]
+    answers = run(verify_calls(credentials, randoms, shares, [b""] * 4))
+    # What a phone would say that sends its confirmation unchecked.
+    confirms = [
+        prover._answer(prover._x, bytes.fromhex(answer[0]))[0] for prover, answer in zip(provers, answers, strict=True)
+    ]
+    assert [result[2:] for result in run(verify_calls(credentials, randoms, shares, confirms))] == [["proof"]] * 4
+    for prover, answer in zip(provers, answers, strict=True):
+        with pytest.raises(ProverError) as refused:
+            prover.finish(*map(bytes.fromhex, answer[:2]))
+        assert refused.value.code == "confirm"
 
 
 def test_sealing_and_key_derivation_load_no_curve(run):

@@ -1,16 +1,14 @@
 """One-time credentials: made, handed to the module, acknowledged, revoked (R6, R7, R8, R11; S4, S7)."""
 
-import hashlib
 import secrets
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from tools.derivation import derive_w
 from tools.pps.errors import ServiceError
 from tools.pps.messages import user_message
 from tools.pps.models import OPEN_STATUSES, Credential, Message, Module
@@ -35,7 +33,6 @@ MAX_CHANGES = (1, 1000)
 ITERATIONS = (1000, 100_000)
 DEFAULT_ITERATIONS = 10_000
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _HIGHEST_SEQUENCE = 2**32 - 1
 _SEEN_EVERY_S = 15
 
@@ -129,18 +126,8 @@ class Offer:
 
 
 def derive_verifier(user_id, password, serial, salt, iterations):
-    """w0 (32 bytes) and L (65 bytes, uncompressed) of RFC 9383 section 3.2; ID = prover, serial = verifier.
-
-    PBKDF2-HMAC-SHA256 gives 32 bytes, HKDF's expansion makes the 80 of which w0 and w1 are halves, modulo N.
-    ValueError in the one case of 2^256 in which w0 or w1 is 0.
-    """
-    parts = (password.encode("ascii"), user_id.encode("ascii"), serial.encode("ascii"))
-    joined = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
-    stretched = hashlib.pbkdf2_hmac("sha256", joined, salt, iterations, 32)
-    wide = HKDFExpand(hashes.SHA256(), 80, b"inkan w0w1").derive(stretched)
-    w0, w1 = (int.from_bytes(half, "big") % _P256_ORDER for half in (wide[:40], wide[40:]))
-    if not w0 or not w1:
-        raise ValueError("w0 or w1 is 0")
+    """w0 (32 bytes) and L (65 bytes, uncompressed): see `derive_w`, with its ValueError."""
+    w0, w1 = derive_w(user_id, password, serial, salt, iterations)
     l_point = ec.derive_private_key(w1, ec.SECP256R1()).public_key()
     return w0.to_bytes(32, "big"), l_point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
