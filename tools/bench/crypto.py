@@ -1,4 +1,4 @@
-"""Figures of the crypto: P-256 beside plain double-and-add, and the judgement at the keypad."""
+"""Figures of the crypto: P-256 and an unlock beside plain double-and-add, and the judgement at the keypad."""
 
 from tools.bench.callgrind import instructions_of
 
@@ -12,6 +12,7 @@ _SCALARS = (
 
 _ANY_POINT_FACTOR = 1.25
 _BASE_POINT_FACTOR = 2
+_UNLOCK_FACTOR = 2.5
 
 # The peer has the same formulas, the same affine start and the same inversion at its end.
 _P256_PREPARATION = f"""
@@ -35,6 +36,36 @@ assert double_and_add(SCALARS[0], POINT) == p256.multiply(SCALARS[0], POINT)
 assert double_and_add(SCALARS[0], p256.G) == p256.multiply_base(SCALARS[0])
 """
 
+# The peer of an unlock makes V while the phone waits and multiplies without windows; all else is the same.
+_UNLOCK_PREPARATION = (
+    _P256_PREPARATION
+    + """
+from firmware.crypto.spake2plus_verifier import Prepared, ProofError, Verifier
+
+W0 = SCALARS[3].to_bytes(32, "big")
+L = p256.encode_point(POINT)
+SHARE_P = p256.encode_point(p256.multiply_base(SCALARS[2]))
+
+def prepared(y):
+    values = Prepared(W0, L, lambda size: y.to_bytes(size, "big"))
+    while not values.step():
+        pass
+    return values
+
+def unlock(values):
+    verifier = Verifier(values)
+    verifier.respond(SHARE_P, bytes(37), b"", b"INK-00000001")
+    try:
+        verifier.finish(bytes(32))
+    except ProofError:
+        pass
+
+unlock(prepared(5))
+sets = [prepared(k) for k in SCALARS]
+"""
+)
+_PLAIN_SUM = "p256.multiply_sum = lambda k, a, b: double_and_add(k, p256.add(a, b))\n"
+
 _PASSWORD_PREPARATION = """
 from firmware.crypto.hmac import constant_time_equal
 from firmware.crypto.kdf import Pbkdf2
@@ -57,6 +88,7 @@ def rows():
     return [
         _against_double_and_add("P-256, any point", "p256.multiply(k, POINT)", "POINT", _ANY_POINT_FACTOR),
         _against_double_and_add("P-256, base point", "p256.multiply_base(k)", "p256.G", _BASE_POINT_FACTOR),
+        *_unlock_rows(),
         {
             "name": f"password check at the keypad, {_ITERATIONS:,} iterations",
             "value": instructions_of(f"judge({_ITERATIONS}, bytes(32))\n", _PASSWORD_PREPARATION),
@@ -69,12 +101,35 @@ def rows():
 
 
 def _against_double_and_add(name, call, point, factor):
-    """A row whose limit is the peer's count divided by the factor."""
-    value = _mean_instructions(call)
     peer = _mean_instructions(f"double_and_add(k, {point})")
+    return _row(f"{name}, peer: double-and-add", _mean_instructions(call), peer, factor)
+
+
+def _unlock_rows():
+    """What a peer waits for when it unlocks by SPAKE2+, and what is done ahead of it."""
+    work = "for k, values in zip(SCALARS, sets):\n"
+    value = instructions_of(f"{work}    unlock(values)\n", _UNLOCK_PREPARATION) / len(_SCALARS)
+    plain = f"{work}    double_and_add(k, POINT)\n    unlock(values)\n"
+    peer = instructions_of(plain, _UNLOCK_PREPARATION + _PLAIN_SUM) / len(_SCALARS)
+    preparation = instructions_of("for k in SCALARS:\n    prepared(k)\n", _UNLOCK_PREPARATION) / len(_SCALARS)
+    return [
+        _row("unlock online, peer: two double-and-add", round(value), round(peer), _UNLOCK_FACTOR),
+        {
+            "name": "unlock, prepared beforehand in four steps",
+            "value": round(preparation),
+            "unit": "instructions",
+            "limit": None,
+            "peer": None,
+            "ok": True,
+        },
+    ]
+
+
+def _row(name, value, peer, factor):
+    """A row whose limit is the peer's count divided by the factor."""
     limit = round(peer / factor)
     return {
-        "name": f"{name}, peer: double-and-add",
+        "name": name,
         "value": value,
         "unit": "instructions",
         "limit": limit,
