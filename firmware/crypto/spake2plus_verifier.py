@@ -54,8 +54,8 @@ class PreparedError(InkanError):
 
 
 def exchange_context(protocol, salt, iterations):
-    """Context that binds an exchange to a protocol version (u8), a credential's salt (16 B) and iterations (u32)."""
-    return b"inkan spake2plus" + bytes((protocol,)) + salt + iterations.to_bytes(4, "little")
+    """Context that binds an exchange to a protocol version, a credential's salt (16 B) and iterations (docs/protocol.md)."""
+    return b"inkan phone %d" % protocol + salt + iterations.to_bytes(4, "little")
 
 
 def transcript_hash(*values):

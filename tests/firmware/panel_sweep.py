@@ -18,14 +18,14 @@ _DAY_S = 86_400
 SECONDS = (None, 0, 59, 3_599, 3_600, 2 * _DAY_S - 1, settings.CREDENTIAL_LIFETIME_MAX_S)
 FAILURES = (1, settings.CREDENTIAL_FAILURES_MAX)
 STATES = ("idle", "waiting", "busy", "no_time", "locked")
-LINKS = (None, "online", "dns", "connect", "tls_ca", "timeout", "closed", "bad_http", "too_large", "status", "no_server")
+LINKS = [None] + "online dns connect tls_ca timeout closed bad_http too_large status no_server".split()
 TAMPERS = (
     "root_missing root_mismatch guard_missing guard_mismatch vault_missing vault_seal vault_rollback identity_seal "
     "attempts_missing audit_missing clock_missing readings_missing remote_rollback"
 ).split()
 ANSWERS = ("wrong", "no_credential", "no_time", "locked", "busy", "tampered", "flash")
 ENDS = ("idle", "lock", "expired", "revoked", "replaced", "tampered")
-ENROLS = ("code_refused", "not_proved", "dns", "connect", "tls_ca", "timeout", "closed", "bad_answer", "status", "other")
+ENROLS = "code_refused not_proved dns connect tls_ca timeout closed bad_answer status other".split()
 
 
 def combinations():

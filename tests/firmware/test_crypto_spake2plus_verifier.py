@@ -326,7 +326,7 @@ def test_s2_whatever_differs_gives_other_confirmations():
 
 def test_s2_context_tells_version_salt_and_iterations():
     salt = b"s" * 16
-    assert spake2plus.exchange_context(1, salt, 10_000) == b"inkan spake2plus\x01" + salt + b"\x10\x27\x00\x00"
+    assert spake2plus.exchange_context(1, salt, 10_000) == b"inkan phone 1" + salt + b"\x10\x27\x00\x00"
     contexts = set()
     for protocol, salt, iterations in (
         (1, b"s" * 16, 10_000),

@@ -109,8 +109,8 @@ class Prover:
 
 
 def exchange_context(protocol, salt, iterations):
-    """As the module makes it: label, protocol version (u8), salt, iterations (u32 little-endian)."""
-    return b"inkan spake2plus" + protocol.to_bytes(1, "little") + salt + iterations.to_bytes(4, "little")
+    """As docs/protocol.md says: a label with the protocol version, salt (16 B), iterations (u32)."""
+    return b"inkan phone %d" % protocol + salt + iterations.to_bytes(4, "little")
 
 
 def _hkdf(k_main, info, size):
