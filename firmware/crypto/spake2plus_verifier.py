@@ -54,7 +54,7 @@ class PreparedError(InkanError):
 
 
 def exchange_context(protocol, salt, iterations):
-    """Context that binds an exchange to a protocol version, a credential's salt (16 B) and iterations (docs/protocol.md)."""
+    """Context that binds an exchange to a protocol version and a credential's salt (16 B) and iterations."""
     return b"inkan phone %d" % protocol + salt + iterations.to_bytes(4, "little")
 
 
