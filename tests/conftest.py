@@ -24,6 +24,7 @@ import sys
 import pytest
 
 from tests.dual import Skip
+from tests.power.summary import count_cuts, table
 from tools import compat  # noqa: F401  puts the stand-ins on the path
 from tools.setup import BUILD, ROOT
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
@@ -44,6 +45,15 @@ def pytest_configure(config):
         sys.path.append(str(_DUAL_FOLDER))
     if not hasattr(config, "workerinput"):  # xdist's workers find it done
         os.environ[_STAGE_FAULT] = _stage_tests()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many power cuts were made; the captured output of passed tests is not shown otherwise."""
+    lines = table(count_cuts(report.capstdout for report in terminalreporter.getreports("passed")))
+    if lines:
+        terminalreporter.section("power cuts, on both interpreters together")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def _stage_tests():

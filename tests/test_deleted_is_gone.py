@@ -12,6 +12,7 @@ from firmware.store import layout
 from firmware.store import store as store_module
 from firmware.store.ring import Ring
 from tests.power.dump_scan import find, keys_of
+from tests.power.harness import tally
 from tests.power.kit import CountingRandom, make_device, new_store, provisioned, started
 from tests.power.wrong import BelievesBlank
 from tools.sim.chips.flash import PowerCut
@@ -66,7 +67,7 @@ def test_the_scanner_finds_records_of_rings_and_contents_of_pairs():
     assert find(device.image(), OLD)
 
 
-def test_r5_after_a_change_the_old_value_is_gone():
+def test_r5_s9_after_a_change_the_old_value_is_gone():
     device = with_value()
     assert find(device.image(), OLD)
     started(device).vault.commit([(0x11, NEW), FILLER])
@@ -93,7 +94,7 @@ def test_r5_after_many_changes_only_the_last_value_is_there():
     assert find(image, values[-1])
 
 
-def test_r5_an_ended_credential_is_gone():
+def test_r5_s4_an_ended_credential_is_gone():
     device = provisioned()
     started(device).credential.write([(2, SECRET), (3, OLD)])
     assert find(device.image(), SECRET)
@@ -101,7 +102,7 @@ def test_r5_an_ended_credential_is_gone():
     assert find(device.image(), SECRET) == [] == find(device.image(), OLD)
 
 
-def test_r5_a_replaced_credential_is_gone():
+def test_r5_s4_a_replaced_credential_is_gone():
     device = provisioned()
     pair = started(device).credential
     pair.write([(2, SECRET)])
@@ -110,7 +111,7 @@ def test_r5_a_replaced_credential_is_gone():
     assert find(device.image(), NEW)
 
 
-def test_r5_deleted_usage_history_is_gone():
+def test_r5_s12_deleted_usage_history_is_gone():
     device = with_value(extra=[(0x21, READINGS_KEY)])
     store = started(device)
     ring = Ring(store.readings, READINGS_KEY, layout.READINGS_RING_ID, b"inkan readings", CountingRandom())
@@ -160,7 +161,7 @@ def change_to_new(device):
     started(device).vault.commit([(0x11, NEW), FILLER])
 
 
-def test_r5_a_value_whose_change_was_cut_is_gone_once_the_module_shows_the_new_one():
+def test_r5_s9_a_value_whose_change_was_cut_is_gone_once_the_module_shows_the_new_one():
     device = with_value()
     points = rolled_forward = 0
     for point, cut in cut_everywhere(device, change_to_new):
@@ -173,7 +174,7 @@ def test_r5_a_value_whose_change_was_cut_is_gone_once_the_module_shows_the_new_o
         assert find(cut.image(), OLD) == [], point
         assert find(cut.image(), NEW), point
         points += 1
-    print(f"{points} cuts, {rolled_forward} of them after the new version was whole: dump clean in all")
+    print(tally("dump after a change", {"points": points, "second_points": 0}))
     assert points > rolled_forward > 10
 
 
@@ -190,11 +191,11 @@ def test_r5_a_value_that_was_cut_on_its_way_in_is_gone_after_the_next_change():
         started(cut).vault.commit([(0x11, NEW)])
         assert find(cut.image(), entered) == [], point
         points += 1
-    print(f"{points} cuts, dump clean in all")
+    print(tally("dump after what never came in", {"points": points, "second_points": 0}))
     assert points > 50
 
 
-def test_r5_a_credential_whose_end_was_cut_is_gone_once_it_reads_as_ended():
+def test_r5_s4_a_credential_whose_end_was_cut_is_gone_once_it_reads_as_ended():
     device = provisioned()
     started(device).credential.write([(2, SECRET)])
     points = 0
@@ -204,7 +205,7 @@ def test_r5_a_credential_whose_end_was_cut_is_gone_once_it_reads_as_ended():
             credential.erase()
         assert find(cut.image(), SECRET) == [], point
         points += 1
-    print(f"{points} cuts, dump clean in all")
+    print(tally("dump after a credential's end", {"points": points, "second_points": 0}))
     assert points > 20
 
 

@@ -1,4 +1,4 @@
-"""Power cut at every program and erase of everything that writes the store (R2, R9, SA), on MicroPython."""
+"""Power cut at every program and erase of everything that writes the store (R2, R9, S9), on MicroPython."""
 
 import json
 import os
@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
+from tests.power.harness import tally
 from tests.power.operations import OPERATIONS
+from tests.power.summary import count_cuts, table
 from tests.power.wrong import WRONG
 from tools.setup import BUILD, ROOT
 
@@ -42,10 +44,7 @@ def explored(*names, shard=0, shards=1):
 
 def report(found):
     for name, counts in found.items():
-        print(
-            f"{name}: {counts['operations']} operations, {counts['points']} cuts, "
-            f"{counts['second_points']} second cuts, {counts['checks']} different states checked"
-        )
+        print(tally("store: " + name, counts))
         assert counts["points"] and counts["checks"]
 
 
@@ -53,7 +52,7 @@ def report(found):
     ("name", "shard", "shards"),
     [(name, shard, _SHARDS.get(name, 1)) for name in _LARGE for shard in range(_SHARDS.get(name, 1))],
 )
-def test_r2_a_cut_leaves_the_old_or_the_new_state(name, shard, shards):
+def test_r2_s9_a_cut_leaves_the_old_or_the_new_state(name, shard, shards):
     found = explored(name, shard=shard, shards=shards)
     report(found)
     if OPERATIONS[name]().two_deep:
@@ -61,12 +60,25 @@ def test_r2_a_cut_leaves_the_old_or_the_new_state(name, shard, shards):
 
 
 @pytest.mark.parametrize("group", range(_GROUPS))
-def test_r2_a_cut_leaves_the_old_or_the_new_state_in_the_rest(group):
+def test_r2_s9_a_cut_leaves_the_old_or_the_new_state_in_the_rest(group):
     report(explored(*_SMALL[group::_GROUPS]))
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
-def test_a_wrong_store_is_found_out(name):
+def test_s9_a_wrong_store_is_found_out(name):
     failure = explored("wrong:" + name)["wrong:" + name]
     print(failure)
     assert failure.startswith("cut in operation ")
+
+
+def test_cuts_are_counted_out_of_what_tests_print():
+    counts = {"operations": 3, "points": 21, "second_points": 40, "checks": 17}
+    more = {"points": 2, "second_points": 0}
+    printed = ["first\n" + tally("store: a", counts) + "\nlast", "", tally("store: a", more) + "\n" + tally("b", more)]
+    assert count_cuts(printed) == {"store: a": [23, 40], "b": [2, 0]}
+    assert [line.split() for line in table(count_cuts(printed))[1:]] == [
+        ["b", "2", "0"],
+        ["store:", "a", "23", "40"],
+        ["total", "25", "40"],
+    ]
+    assert table({}) == []

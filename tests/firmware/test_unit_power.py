@@ -1,13 +1,13 @@
-"""R2, R8, R9, S1, S9, S12, S13, S19: the power goes at every operation of flash that a unit asks for."""
+"""R2, R5, R8, R9, S1, S4, S7, S9, S12, S15, S19: the power goes at every operation of flash that a unit asks for."""
 
 import sys
 
-from unit_rig import Rig, blank_flash, get, message, provision
+from unit_rig import NOW_S, Rig, blank_flash, get, message, provision
 
 from firmware import settings
 from firmware.errors import AuthError
 from tests.dual import raises
-from tests.power.harness import explore
+from tests.power.harness import explore, tally
 from tools.sim.chips.flash import PowerCut
 
 HEAP = "16M"
@@ -29,7 +29,7 @@ def run(name, prepare, operation, check, two_deep=False, shares=1):
     """Explore on CPython all points, on MicroPython a share of them; prints how many."""
     shares *= MICROPYTHON_SHARES if sys.implementation.name == "micropython" else 1
     done = explore(blank_flash, prepare, operation, check, two_deep, (len(name) % shares, shares))
-    print(name, done)
+    print(tally("units: " + name, done))
     assert done["points"]
 
 
@@ -70,7 +70,7 @@ def with_credential(**changed):
     return prepare
 
 
-def test_r9_cuts_in_an_attempt_that_fails_two_deep():
+def test_r9_s1_cuts_in_an_attempt_that_fails_two_deep():
     def operation(device, told):
         wrong_attempt(Rig(device), told)
 
@@ -173,7 +173,7 @@ def test_s7_cuts_while_a_credential_comes():
     run("accept", with_credential(), operation, check)
 
 
-def test_s4_cuts_while_a_credential_ends():
+def test_s4_cuts_while_a_credential_is_revoked():
     def operation(device, told):
         Rig(device).acquisition.revoke(CONNECTION, 1)
         told.append("ended")
@@ -189,7 +189,75 @@ def test_s4_cuts_while_a_credential_ends():
         assert rig.acquisition.accept(message(2), CONNECTION) == ("accepted", None)
         rig.open()
 
-    run("end", with_credential(), operation, check)
+    run("revocation", with_credential(), operation, check)
+
+
+def test_r8_s4_cuts_in_the_last_failure():
+    def prepare(device):
+        provision(device)
+        rig = Rig(device)
+        rig.acquisition.accept(message(1, max_failures=2), CONNECTION)
+        wrong_attempt(rig, [])
+
+    def operation(device, told):
+        rig = Rig(device)
+        wrong_attempt(rig, told)
+        assert rig.acquisition.current() is None
+        told.append("ended")
+
+    def check(device, told):
+        rig = start(device)
+        assert rig.attempts.failures >= 1 + told.count("judged")
+        if told or rig.attempts.failures > 1:
+            assert rig.control.status().state == "locked"
+            assert rig.acquisition.current() is None and rig.attempts.ended == settings.ENDED_FAILURES
+            assert rig.store.credential.read() is None
+            with raises(AuthError):
+                rig.open()
+        else:
+            assert rig.acquisition.current().failures_left(KEYPAD) == 1
+        assert rig.acquisition.accept(message(2), CONNECTION) == ("accepted", None)
+        rig.open()
+
+    run("last failure", prepare, operation, check)
+
+
+def test_r8_s4_cuts_while_a_credential_expires():
+    lifetime_s = 120  # a restart alone takes a minute of it
+
+    def prepare(device):
+        provision(device)
+        Rig(device).acquisition.accept(message(1, lifetime_s=lifetime_s), CONNECTION)
+
+    def operation(device, told):
+        rig = Rig(device, now=None)
+        rig.clock.set_from_server(NOW_S + lifetime_s - 1)
+        session = rig.open()
+        told.append("open")
+        rig.pass_s(1)
+        assert session.ended == "expired" and rig.acquisition.current() is None
+        told.append("expired")
+
+    def check(device, told):
+        rig = Rig(device, now=None)
+        settle_with_trail(rig)
+        # Without trusted time it opens nothing, whatever was written.
+        with raises(AuthError):
+            rig.open()
+        if "expired" in told:
+            assert rig.attempts.ended == settings.ENDED_EXPIRED
+        # The server was right once, so no later time is before that.
+        rig.clock.set_from_server(NOW_S + lifetime_s)
+        assert rig.acquisition.current() is None
+        assert rig.attempts.ended == settings.ENDED_EXPIRED
+        assert rig.store.credential.read() is None
+        with raises(AuthError):
+            rig.open()
+        assert rig.attempts.successes_ever >= told.count("open")
+        assert rig.acquisition.accept(message(2), CONNECTION) == ("accepted", None)
+        rig.open()
+
+    run("expiry", prepare, operation, check)
 
 
 def changed(device):
@@ -198,7 +266,7 @@ def changed(device):
     rig.open().change(1, 1, {NAME: "old"})
 
 
-def test_r2_cuts_in_a_change_two_deep():
+def test_r2_s9_cuts_in_a_change_one_and_two_deep():
     def operation(device, told):
         rig = Rig(device)
         session = rig.open()
@@ -221,7 +289,9 @@ def test_r2_cuts_in_a_change_two_deep():
         assert session.view(NAME) == "newer"
         settle_with_trail(rig)
 
-    run("change", changed, operation, check, two_deep=True, shares=24)
+    run("change", changed, operation, check)
+    # A check makes a change of its own, so each first cut has as many second ones.
+    run("change, cut twice", changed, operation, check, two_deep=True, shares=24)
 
 
 def test_r8_cuts_in_the_last_change():
@@ -302,7 +372,7 @@ def test_s12_cuts_in_a_purge_of_the_usage_history():
     run("purge", prepare, operation, check)
 
 
-def test_s7_cuts_while_the_connection_changes():
+def test_s7_sa_cuts_while_the_connection_changes():
     line = {0x51: "https://pps.example", 0x53: CERTIFICATE, 0x54: CERTIFICATE, 0x55: b"\x07" * 32}
 
     def operation(device, told):
@@ -324,6 +394,27 @@ def test_s7_cuts_while_the_connection_changes():
         rig.open()
 
     run("connection", with_credential(), operation, check)
+
+
+def test_s19_cuts_while_tamper_latches():
+    def operation(device, told):
+        Rig(device).detection.latch("remote_rollback")  # the one that no restart finds again
+        told.append("latched")
+
+    def check(device, told):
+        rig = Rig(device)
+        assert rig.detection.tamper in (("remote_rollback",) if told else (None, "remote_rollback"))
+        assert rig.events().count("tamper") == (1 if rig.detection.tamper else 0)
+        assert rig.acquisition.current().sequence == 1
+        rig.detection.latch("remote_rollback")  # the server says it with each hello
+        told.append("latched")
+        rig = Rig(device)
+        assert rig.detection.tamper == "remote_rollback"
+        assert rig.events().count("tamper") == 1
+        with raises(AuthError):
+            rig.open()
+
+    run("tamper", with_credential(), operation, check)
 
 
 def test_s19_cuts_in_the_way_back():
@@ -358,7 +449,7 @@ def test_s19_cuts_in_the_way_back():
     run("wipe", prepare, operation, check)
 
 
-def test_s15_cuts_while_time_is_kept():
+def test_s15_sb_cuts_while_time_is_kept():
     def operation(device, told):
         rig = Rig(device)
         told.append(rig.clock.boot_count)
@@ -389,6 +480,18 @@ def guess(device):
     return True
 
 
+def operations_of_a_boot(device):
+    """The most operations of flash that one boot of an attacker has, as long as he may guess."""
+    most = 0
+    device = device.fork()
+    guessing = True
+    while guessing:
+        device.record()
+        guessing = guess(device)
+        most = max(most, len(device.operations))
+    return most
+
+
 def guesses_with_cuts(device, cut, variant, boots):
     """The guesses he gets if he also cuts the power in that operation of each boot, in that way."""
     guesses = 0
@@ -417,11 +520,11 @@ def test_s1_an_attacker_who_leaves_and_cuts_never_gets_more_guesses_than_the_lim
     Rig(before).acquisition.accept(message(1, max_failures=limit), CONNECTION)
     micropython = sys.implementation.name == "micropython"
     points = worst = 0
-    for cut in range(9):
+    for cut in range(operations_of_a_boot(before)):
         for variant in range(0, 9, 4 if micropython else 1):
             points += 1
             guesses = guesses_with_cuts(before.fork(), cut, variant, 8)
             assert guesses <= limit, (cut, variant, guesses)
             worst = max(worst, guesses)
-    print("guesses:", points, "points, at most", worst)
+    print(tally("units: guesses with a cut in each boot", {"points": points, "second_points": 0}))
     assert worst == limit
