@@ -23,8 +23,8 @@ import sys
 
 import pytest
 
+from tests.cut_counts import count_cuts, table
 from tests.dual import Skip
-from tests.power.summary import count_cuts, table
 from tools import compat  # noqa: F401  puts the stand-ins on the path
 from tools.setup import BUILD, ROOT
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+from tests.cut_counts import count_cuts, table
 from tests.power.harness import tally
 from tests.power.operations import OPERATIONS
-from tests.power.summary import count_cuts, table
 from tests.power.wrong import WRONG
 from tools.setup import BUILD, ROOT
 

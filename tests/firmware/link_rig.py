@@ -126,7 +126,7 @@ class _Connection:
 class LinkRig:
     """`rig`: the module; `server`; `link`, whose pauses are in `pauses_ms` and take no time."""
 
-    def __init__(self, rig=None, role=CREDENTIAL, now=None, jitter=b"\x80\x00"):
+    def __init__(self, rig=None, role=CREDENTIAL, now=None, jitter=b"\x80\x00", rolled_back=None):
         self.rig = rig or module(now=now)
         self.server = Server(self.rig)
         self.endpoints = [Endpoint()]
@@ -146,7 +146,7 @@ class LinkRig:
             self.rig.audit,
             self.rig.clock,
             self.state,
-            self._rolled_back,
+            rolled_back or self._rolled_back,
             self.random,
             SERIAL,
             "1.2.3",

@@ -158,7 +158,7 @@ def test_the_guard_goes_on_for_many_commits():
 # The start-up table
 
 
-def test_table_g_alone_writes_nothing():
+def test_s9_table_g_alone_writes_nothing():
     device = _created(b"a")
     device.record()
     assert _start(device).read() == b"a"
@@ -177,7 +177,7 @@ def _cut_commit(device, body, operation, torn):
 # A commit of one sector: 0..3 erase the free slot, 4 program, 5 guard, 6 erase the old slot, 7 settled.
 
 
-def test_table_g_and_a_valid_next_one_is_rolled_forward():
+def test_s9_table_g_and_a_valid_next_one_is_rolled_forward():
     for operation, torn in ((4, "after"), (5, "before"), (5, ("bytes", 30, 0)), (6, "before")):
         device = _created(b"old")
         _cut_commit(device, b"new", operation, torn)
@@ -188,7 +188,7 @@ def test_table_g_and_a_valid_next_one_is_rolled_forward():
         assert _start(device).read() == b"new" and device.operations == []
 
 
-def test_table_g_and_a_torn_or_older_or_strange_one_is_erased():
+def test_s9_table_g_and_a_torn_or_older_or_strange_one_is_erased():
     older = _slot(_created(b"older"), 1)  # generation 2
     for case in ("torn", "older", "strange"):
         device = _created(b"older", b"old", b"now")  # generation 4, in slot 1
@@ -206,7 +206,7 @@ def test_table_g_and_a_torn_or_older_or_strange_one_is_erased():
         assert _is_blank(_slot(device, other))
 
 
-def test_table_g_not_settled_has_the_other_slot_erased_whatever_it_reads():
+def test_s9_table_g_not_settled_has_the_other_slot_erased_whatever_it_reads():
     device = _created(b"old")
     _cut_commit(device, b"new", 6, "hiding")
     old = 1 - _current_slot(_created(b"old", b"new"))
@@ -215,7 +215,7 @@ def test_table_g_not_settled_has_the_other_slot_erased_whatever_it_reads():
     assert _is_blank(_slot(device, old))
 
 
-def test_table_no_valid_g_is_named_by_what_is_there():
+def test_s9_table_no_valid_g_is_named_by_what_is_there():
     blank = [b""] * 4
     device = _created(b"a")
     _put_slot(device, _current_slot(device), blank)
@@ -233,7 +233,7 @@ def test_table_no_valid_g_is_named_by_what_is_there():
     assert _tamper_of(device) == "vault_rollback"
 
 
-def test_table_g_with_another_seal_is_a_rollback():
+def test_s9_table_g_with_another_seal_is_a_rollback():
     device = _created(b"a")
     other = make_device()
     vault = _opened(other, CountingRandom(b"another life"))
@@ -243,7 +243,7 @@ def test_table_g_with_another_seal_is_a_rollback():
     assert _tamper_of(device) == "vault_rollback"
 
 
-def test_table_no_guard_record():
+def test_s9_table_no_guard_record():
     device = _created(b"a")
     for sector in _sectors(layout.GUARD):
         device.load_sector(sector, b"")
@@ -252,7 +252,7 @@ def test_table_no_guard_record():
     assert _tamper_of(device) == "guard_missing"
 
 
-def test_table_two_guard_records_of_one_generation():
+def test_s9_table_two_guard_records_of_one_generation():
     device = _created(b"a")
     window = Window(device, 0, layout.SECTOR_COUNT).part(*layout.GUARD)
     guard = Guard(window, _GUARD_KEY)
@@ -418,7 +418,7 @@ def test_s19_one_bad_read_is_no_tamper():
 # The way back
 
 
-def test_the_way_back_from_every_tamper_ends_above_every_generation_seen():
+def test_s19_the_way_back_from_every_tamper_ends_above_every_generation_seen():
     def blank_guard(device):
         for sector in _sectors(layout.GUARD):
             device.load_sector(sector, b"")
@@ -435,17 +435,42 @@ def test_the_way_back_from_every_tamper_ends_above_every_generation_seen():
         guard.start()
         guard.append(guard.generation, bytes(32))
 
-    for damage in (blank_guard, blank_vault, flip, mismatch):
+    def swap(device):
+        first, second = _slot(device, 0), _slot(device, 1)
+        _put_slot(device, 0, second)
+        _put_slot(device, 1, first)
+
+    def roll_back(device):
+        older = _created(b"a", b"b")  # generation 3, with the same keys
+        for index in (0, 1):
+            _put_slot(device, index, _slot(older, index))
+
+    def run_ahead(device):
+        # A valid seal above the newest generation that the guard has heard of.
+        newer = _created(b"a", b"b", b"c", b"d", b"e")  # generation 6
+        for index in (0, 1):
+            _put_slot(device, index, _slot(newer, index))
+
+    for damage, reason, generation in (
+        (blank_guard, "guard_missing", 5),
+        (blank_vault, "vault_missing", 5),
+        (flip, "vault_seal", 5),
+        (mismatch, "guard_mismatch", 5),
+        (swap, "vault_seal", 5),
+        (roll_back, "vault_rollback", 5),
+        (run_ahead, "vault_rollback", 7),
+    ):
         device = _created(b"a", b"b", b"c")
         damage(device)
+        assert _tamper_of(device) == reason
         vault = _opened(device)
         with raises(TamperError):
             vault.start()
         vault.wipe()
-        assert vault.generation == 5 and vault.read() == b"" and vault.purge_pending
+        assert vault.generation == generation and vault.read() == b"" and vault.purge_pending
         assert _is_blank(_slot(device, 1 - _current_slot(device)))
         vault = _start(device)
-        assert vault.generation == 5 and vault.read() == b""
+        assert vault.generation == generation and vault.read() == b""
         vault.commit(b"anew")
         assert _start(device).read() == b"anew"
     device = _created(b"a")

@@ -86,7 +86,7 @@ def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)
 
 
 def tally(name, counts):
-    """The line that a test prints about its cuts, and tests/power/summary.py reads."""
+    """The line that a test prints about its cuts, and tests/cut_counts.py reads."""
     line = f"power cuts: {name}: {counts['points']} one deep, {counts['second_points']} two deep"
     if "operations" in counts:
         line += f"; {counts['operations']} operations, {counts['checks']} states checked"

@@ -388,6 +388,21 @@ def flip_vault_bit(device):
             device.flip_bit(sector * layout.SECTOR_SIZE + 40, 2)
 
 
+def swap_vault_slots(device):
+    first, second = halves(layout.VAULT)
+    for offset in range(first[1]):
+        here, there = device.sector(first[0] + offset), device.sector(second[0] + offset)
+        device.load_sector(first[0] + offset, there)
+        device.load_sector(second[0] + offset, here)
+
+
+def play_back_vault(device):
+    older = {sector: device.sector(sector) for sector in range(layout.VAULT[0], sum(layout.VAULT))}
+    started(device, b"played back").vault.commit([(0x11, b"newer")])
+    for sector, data in older.items():
+        device.load_sector(sector, data)
+
+
 def erase_guard(device):
     for sector in range(layout.GUARD[0], sum(layout.GUARD)):
         device.load_sector(sector, b"")
@@ -492,6 +507,8 @@ OPERATIONS = {
     "root_repair_first": lambda: RootRepair(0),
     "root_repair_second": lambda: RootRepair(1),
     "wipe_vault_seal": lambda: WipeVault(flip_vault_bit),
+    "wipe_vault_swapped": lambda: WipeVault(swap_vault_slots),
+    "wipe_vault_played_back": lambda: WipeVault(play_back_vault),
     "wipe_guard": lambda: WipeVault(erase_guard),
     "wipe_above": lambda: WipeVault(erase_guard, above=77),
 }

@@ -1,4 +1,4 @@
-"""How many power cuts a run of the tests made, out of the lines that `harness.tally` made. CPython only."""
+"""How many power cuts a run of the tests made, out of the lines that `harness.tally` made."""
 
 import re
 
