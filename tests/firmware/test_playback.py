@@ -121,7 +121,9 @@ async def test_s9_s10_whatever_is_put_back_is_found_out_or_wins_nothing():
             assert caught.value.code == "tampered", areas
             local += module.local is not None
     every = 1 << len(AREAS)
-    print("%d sets put back: %d seen by the module, %d by the server alone" % (every, local, every - local - len(silent)))
+    print(
+        "%d sets put back: %d seen by the module, %d by the server alone" % (every, local, every - local - len(silent))
+    )
     # For the totals know which credentials are over.
     for areas in subsets(("credential", "factory")):
         silent.remove(set(areas))
