@@ -1,4 +1,4 @@
-"""Items: how the bodies of sealed slots are written (docs/format.md).
+"""Items: how the bodies of sealed slots are written (docs/format.md); and strict UTF-8.
 
 An item is id (u8), length (u16, little-endian), value. Ids ascend, each comes
 once. What an id means is not known here.
@@ -12,6 +12,8 @@ ITEM_HEAD_SIZE = const(3)
 
 _MAX_ID = const(255)
 _MAX_LENGTH = const(65535)
+
+_LEAST_CODES = (0, 0x80, 0x800, 0x10000)  # by the number of bytes behind the first
 
 
 class ItemError(InkanError):
@@ -73,3 +75,30 @@ def decode_items(body):
         yield item_id, view[start:end]
         last = item_id
         at = end
+
+
+def code_points(data):
+    """Yield the code points of UTF-8 bytes; `UnicodeError` where they are none by RFC 3629.
+
+    MicroPython's own `decode` takes more than that, and it keeps each character ever made for good.
+    """
+    at = 0
+    size = len(data)
+    while at < size:
+        code = data[at]
+        at += 1
+        if code >= 0x80:
+            if not 0xC2 <= code <= 0xF4:
+                raise UnicodeError()
+            more = 1 if code < 0xE0 else 2 if code < 0xF0 else 3
+            least = _LEAST_CODES[more]
+            code &= 0x3F >> more
+            while more:
+                if at == size or data[at] & 0xC0 != 0x80:
+                    raise UnicodeError()
+                code = code << 6 | data[at] & 0x3F
+                at += 1
+                more -= 1
+            if code < least or 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
+                raise UnicodeError()
+        yield code

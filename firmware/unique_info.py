@@ -53,11 +53,11 @@ _AREA_MAX = const(10)
 _P256_N = const(0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551)
 
 # First and last code points, in turn, that no text may hold: controls, line and paragraph separators,
-# changes of direction, surrogates, the byte order mark, what is no character.
+# changes of direction, the byte order mark, what is no character.
 # fmt: off
 _BARRED = (
-    0x00, 0x1F, 0x7F, 0x9F, 0x200E, 0x200F, 0x2028, 0x202E, 0x2066, 0x2069, 0xD800, 0xDFFF,
-    0xFDD0, 0xFDEF, 0xFEFF, 0xFEFF, 0xFFFE, 0xFFFF, 0x110000, 0x1FFFFF,
+    0x00, 0x1F, 0x7F, 0x9F, 0x200E, 0x200F, 0x2028, 0x202E, 0x2066, 0x2069,
+    0xFDD0, 0xFDEF, 0xFEFF, 0xFEFF, 0xFFFE, 0xFFFF,
 )
 # fmt: on
 
@@ -104,14 +104,16 @@ def _need_length(size, least, most):
 
 def _check_text(field_id, value, least, most):
     value = _trimmed(value)
-    for character in value:
-        code = ord(character)
-        for index in range(0, len(_BARRED), 2):
-            if _BARRED[index] <= code <= _BARRED[index + 1]:
-                raise _Reason("bad_text")
-        if chr(code) != character:  # UTF-8 longer than it needs be, which MicroPython lets in
-            raise _Reason("bad_text")
-    _need_length(len(value), least, most)
+    size = 0
+    try:
+        for code in codec.code_points(value.encode()):
+            size += 1
+            for index in range(0, len(_BARRED), 2):
+                if _BARRED[index] <= code <= _BARRED[index + 1]:
+                    raise _Reason("bad_text")
+    except UnicodeError:
+        raise _Reason("bad_text")
+    _need_length(size, least, most)
     return value.encode()
 
 
@@ -120,9 +122,9 @@ def _trimmed(value):
     if not isinstance(value, str):
         raise _Reason("bad_text")
     first, end = 0, len(value)
-    while first < end and value[first] in " \u3000":
+    while first < end and value[first : first + 1] in " \u3000":
         first += 1
-    while end > first and value[end - 1] in " \u3000":
+    while end > first and value[end - 1 : end] in " \u3000":
         end -= 1
     return value[first:end]
 
@@ -140,17 +142,30 @@ def _check_digits(field_id, value, least, most):
     return value.encode()
 
 
+# What follows looks at bytes: MicroPython keeps every character that is taken out of a string.
+
+
 def _need_digits(value):
-    for character in value:
-        if not "0" <= character <= "9":
-            raise _Reason("not_digits")
+    if not _is_made_of(value, b"0123456789"):
+        raise _Reason("not_digits")
+
+
+def _is_made_of(value, allowed):
+    """True if a text has no characters but these, ASCII as bytes."""
+    try:
+        data = value.encode()
+    except UnicodeError:
+        return False
+    for byte in data:
+        if byte not in allowed:
+            return False
+    return True
 
 
 def _check_code(field_id, value, least, most):
     value = _trimmed(value).upper()
-    for character in value:
-        if not ("0" <= character <= "9" or "A" <= character <= "Z" or character == "-"):
-            raise _Reason("bad_character")
+    if not _is_made_of(value, b"0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
+        raise _Reason("bad_character")
     _need_length(len(value), least, most)
     return value.encode()
 
@@ -177,7 +192,7 @@ def _check_url(field_id, value, least, most):
     value = value.lower()
     if value[:8] != "https://":
         raise _Reason("bad_url")
-    if value[-1] == "/":
+    if value[-1:] == "/":
         value = value[:-1]
     host, colon, port = value[8:].partition(":")
     if colon:
@@ -187,12 +202,11 @@ def _check_url(field_id, value, least, most):
             value = value[:-4]
     labels = host.split(".")
     for label in labels:
-        if not 1 <= len(label) <= 63 or label[0] == "-" or label[-1] == "-":
+        if not 1 <= len(label) <= 63 or label[:1] == "-" or label[-1:] == "-":
             raise _Reason("bad_url")
-        for character in label:
-            if not ("0" <= character <= "9" or "a" <= character <= "z" or character == "-"):
-                raise _Reason("bad_url")
-    if "0" <= labels[-1][0] <= "9":  # no top-level domain begins so: an IPv4 address
+        if not _is_made_of(label, b"0123456789-abcdefghijklmnopqrstuvwxyz"):
+            raise _Reason("bad_url")
+    if labels[-1][:1] in "0123456789":  # no top-level domain begins so: an IPv4 address
         if len(labels) != 4:
             raise _Reason("bad_url")
         for label in labels:
@@ -203,11 +217,8 @@ def _check_url(field_id, value, least, most):
 
 def _is_number(text, least, most):
     """True for the one way to write a number of the range in ASCII digits."""
-    if not 1 <= len(text) <= 5 or text[0] == "0" and text != "0":
+    if not 1 <= len(text) <= 5 or text[:1] == "0" and text != "0" or not _is_made_of(text, b"0123456789"):
         return False
-    for character in text:
-        if not "0" <= character <= "9":
-            return False
     return least <= int(text) <= most
 
 

@@ -14,6 +14,7 @@ FILE_RANKS = {
     "firmware/settings.py": 0,
     "firmware/modules.py": 0,
     "firmware/codec.py": 0.5,  # rank 0 too, standing on the two above
+    "firmware/wire.py": 0.5,
     "firmware/app.py": 5,
     "firmware/provisioning.py": 4,
     "main.py": 6,

@@ -1,6 +1,6 @@
-"""Items of slot bodies, on both interpreters."""
+"""Items of slot bodies, and UTF-8, on both interpreters."""
 
-from firmware.codec import ItemError, decode_items, encode_items, items_size
+from firmware.codec import ItemError, code_points, decode_items, encode_items, items_size
 from tests.dual import raises
 
 
@@ -57,3 +57,34 @@ def test_bodies_that_are_no_row_of_items_are_refused():
     ):
         with raises(ItemError):
             _decoded(bad)
+
+
+def test_utf8_gives_its_code_points():
+    for code in (0, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x20BB7, 0x10FFFF):
+        assert list(code_points(b"a" + chr(code).encode() + b"z")) == [0x61, code, 0x7A]
+    assert list(code_points("山田 é".encode())) == [0x5C71, 0x7530, 0x20, 0xE9]
+    assert list(code_points(b"")) == []
+
+
+def test_what_is_no_utf8_is_refused():
+    for bad in (
+        b"\x80",
+        b"\xbf",
+        b"\xc0\x80",  # longer than they need be
+        b"\xc1\xbf",
+        b"\xe0\x9f\xbf",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xed\xa0\x80",  # surrogates
+        b"\xed\xbf\xbf",
+        b"\xf4\x90\x80\x80",  # past the last one
+        b"\xf5\x80\x80\x80",
+        b"\xff",
+        b"\xc3",  # cut
+        b"\xe3\x81",
+        b"\xf0\x9f\x98",
+        b"\xc3\x28",
+        b"\xe3\x81\x41",
+    ):
+        for text in (bad, b"a" + bad + b"b"):
+            with raises(UnicodeError):
+                list(code_points(text))

@@ -1,9 +1,11 @@
 """R1: each field's type, limits and errors; R4: what a view of the information gives out."""
 
+import gc
+
 from firmware import codec, unique_info
 from firmware.errors import FieldError
 from firmware.unique_info import UniqueInfo, check
-from tests.dual import raises
+from tests.dual import raises, skip
 
 KEY = 0x55
 
@@ -230,3 +232,39 @@ def test_r1_changes_leave_the_rest_and_the_body_as_they_are():
     ]
     assert [number for number, _ in info.items()] == [0x01, 0x11, 0x13]
     assert codec.encode_items(info.items()) == body
+
+
+def test_r27_no_text_that_is_checked_stays_in_ram():
+    if not hasattr(gc, "mem_alloc"):
+        skip("this interpreter does not count its heap")
+
+    def check_all(first):
+        # Out of bytes: a character that is made for itself stays.
+        codes = range(first, first + 20)
+        text = b"".join([bytes((code >> 12 | 0xE0, code >> 6 & 63 | 128, code & 63 | 128)) for code in codes]).decode()
+        for field_id in (0x11, 0x12, 0x13, 0x14, 0x31, 0x41, 0x51):
+            for value in (text, "https://" + text):
+                try:
+                    check(field_id, value)
+                except FieldError:
+                    pass
+
+    def used():
+        gc.collect()
+        return gc.mem_alloc()
+
+    check_all(0x4E00)
+    before = used()
+    for first in range(0x5000, 0x5400, 20):
+        check_all(first)
+    assert used() - before < 1000  # 1,024 characters at 18 bytes each, were they kept
+
+
+def test_r1_text_is_strict_utf8():
+    for bad in (b"\xc0\xb0", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"):
+        try:
+            text = bad.decode()
+        except UnicodeError:
+            continue  # CPython makes no such str
+        for field_id, expected in ((0x11, "bad_text"), (0x12, "not_digits"), (0x14, "bad_character")):
+            assert reason(field_id, text) == expected
