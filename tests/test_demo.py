@@ -1,12 +1,24 @@
-"""The demo is told the truth: it passes, and does not with the seal, the judgement or the erase broken on purpose."""
+"""The demo is told the truth: it passes, and does not with the seal, the judgement or the erase broken on purpose.
 
+And what its whole life of a module leaves where deleted data stays (R5, S11).
+"""
+
+import ast
+import base64
+import hashlib
 import json
 import subprocess
 import sys
 
 import pytest
 
+from tests.power.dump_scan import find
+from tools.flash.image import FlashImage
 from tools.setup import ROOT
+from tools.setup.stage import rom_of
+from tools.sim import __main__ as command_line
+from tools.sim import demo
+from tools.sim.house import House
 from tools.sim.narrator import DemoFailed, Narrator, box
 
 # What is broken: file, what stands there, what stands there instead, chapters that show it, step that fails.
@@ -45,8 +57,85 @@ def run_demo(folder, *options):
     return done.returncode, done.stdout + done.stderr, steps
 
 
-def test_r29_demo_passes(tmp_path):
-    code, printed, steps = run_demo(tmp_path)
+class NotedHouse(House):
+    """Notes what was secret in its life, and the flash at its turning points. The last one that was made is `made`."""
+
+    made = None
+
+    async def start(self, **options):
+        NotedHouse.made = self
+        await super().start(**options)
+        self.secrets = {"passphrase of the network": "correct horse"}
+        self._note("factory", self.label["id"], self.label["password"])
+        self.printed = []
+        self.module.on_output.append(self.printed.append)
+        self.files = self.files_now()
+        issue, offer = self.server.issue_credential, self.server.offer_enrolment
+
+        def issue_noting(*arguments, **order):
+            issued = issue(*arguments, **order)
+            self._note(f"credential {issued.sequence}", issued.id, issued.password)
+            return issued
+
+        def offer_noting(*arguments):
+            code = self.secrets["enrolment code"] = offer(*arguments)
+            return code
+
+        self.server.issue_credential, self.server.offer_enrolment = issue_noting, offer_noting
+
+    def _note(self, what, user_id, password):
+        self.secrets |= {f"ID of {what}": user_id, f"password of {what}": password}
+
+    def files_now(self):
+        """{path: when it was written} of the module's file system, folders included."""
+        folder = self.folder / "module"
+        return {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}
+
+    def flip_bit(self, *arguments, **options):
+        self.before_tamper = FlashImage(self.flash.image())
+        return super().flip_bit(*arguments, **options)
+
+    async def play_back(self):
+        await self.power_off()
+        self.after_wipe = FlashImage(self.flash.image())
+        await self.power_on()
+        await super().play_back()
+
+
+VALUES = {"name": demo.NAME, "new name": demo.NEW_NAME, "postal code": demo.POSTAL_CODE, "site": demo.SITE_NUMBER}
+
+
+def secrets_of(house):
+    """{what: bytes} of everything in a life that belongs in no file, no log and no audit trail."""
+    image = house.before_tamper
+    found = {what: text.encode() for what, text in (house.secrets | VALUES).items()}
+    found["root secret"] = image.root
+    found["private key"] = image.field("private_key")
+    for area, name in (("identity", "private_key"), ("credential", "w0"), ("credential", "l"), ("credential", "salt")):
+        found[f"{name} of {area}"] = image.credential(name, area)
+    for label, key in image.keys().items():
+        found[f"key of {label}"], found[f"MAC key of {label}"] = key[:32], key[32:]
+    return found
+
+
+def shown(secrets, data):
+    """Names of the secrets that stand in data: as bytes, in hex or base64, or by a digest."""
+    found = []
+    for what, value in secrets.items():
+        forms = [value, value.hex().encode(), base64.b64encode(value).rstrip(b"=")]
+        digest = hashlib.sha256(value).digest()
+        forms += [digest[:8], digest[:8].hex().encode()]
+        if any(form in data for form in forms):
+            found.append(what)
+    return found
+
+
+def test_r29_r5_s11_demo_passes_and_leaves_no_secret_where_deleted_data_stays(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command_line, "House", NotedHouse)
+    path = tmp_path / "demo.json"
+    code = command_line.main(["demo", "--folder", str(tmp_path / "house"), "--json", str(path)])
+    printed = capsys.readouterr().out
+    steps = json.loads(path.read_text())
     assert code == 0, printed
     assert len(steps) == 19
     assert all(set(step) == {"step", "requirement", "ok"} for step in steps)
@@ -54,6 +143,49 @@ def test_r29_demo_passes(tmp_path):
     claimed = {number for step in steps for number in step["requirement"].split()}
     assert claimed >= {f"R{number}" for number in (*range(1, 11), *range(13, 18), 26)}
     assert "やまだ" in printed and "Tampering" in printed
+
+    house = NotedHouse.made
+    secrets = secrets_of(house)
+    assert len(secrets) > 30 and all(len(value) >= 7 for value in secrets.values())
+    # File system and ROM: nothing of it is there, and nothing was ever written, which would outlive its deletion.
+    assert house.files_now() == house.files
+    files = [path.read_bytes() for path in house.files if path.is_file()]
+    assert len(files) >= 3
+    for data in (*files, rom_of(house.folder / "module").read_bytes(), "\n".join(house.printed).encode()):
+        assert shown(secrets, data) == []
+    # The audit trail, decrypted.
+    for image in (house.before_tamper, house.after_wipe):
+        trail = b"".join(record.body for record in image.rings["audit"])
+        events = {record.values["event"] for record in image.rings["audit"]}
+        assert len(events) > 5 and shown(secrets, trail) == []
+    # A dump, with every key that it holds: what was entered is there, what was deleted or wiped is not.
+    before, after = house.before_tamper.data, house.after_wipe.data
+    for name in ("site", "private key", "w0 of credential"):
+        assert find(before, secrets[name]), name
+        assert find(after, secrets[name]) == [], name
+    assert find(before, secrets["name"]) == []
+    assert find(after, secrets["new name"])
+
+
+def test_s11_firmware_does_not_use_nvs():
+    paths = [*(ROOT / "firmware").rglob("*.py"), ROOT / "boot.py", ROOT / "main.py"]
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert "NVS" not in (getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "name", "")), path
+
+
+def test_a_secret_is_found_in_each_form():
+    secrets = {"password": b"12345678", "key": bytes(range(32))}
+    for data, name in (
+        (b"..12345678..", "password"),
+        (b"3132333435363738", "password"),
+        (bytes(range(40)), "key"),
+        (b"x" + base64.b64encode(bytes(range(32))), "key"),
+        (hashlib.sha256(b"12345678").digest(), "password"),
+        (hashlib.sha256(b"12345678").hexdigest().encode(), "password"),
+    ):
+        assert shown(secrets, data) == [name]
+    assert shown(secrets, b"1234567 " + bytes(range(31))) == []
 
 
 @pytest.mark.parametrize("what", BROKEN)

@@ -11,6 +11,8 @@ IDS = [path.name for path in DOCUMENTS]
 REQUIREMENTS = [f"R{number}" for number in range(1, 30)]
 DECISIONS = [f"S{number}" for number in range(1, 22)] + ["SA", "SB"]
 
+# The numbers that a test's name begins with: test_s9_..., test_r2_s9_...
+_NUMBERS = re.compile(r"^(?:async )?def test_((?:(?:r\d+|s\d+|sa|sb)_)+)", re.MULTILINE)
 _STAGE = re.compile(r"\b(?:now|not built|with the BLE phone|with energy)\b")
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`[^`\n]*`")
@@ -84,12 +86,41 @@ def test_every_decision_has_a_heading_in_order():
     assert [title for title, _ in sections(text)] == DECISIONS
 
 
+def stands(body):
+    """The lines of a section that say where it stands."""
+    return re.findall(r"^- \*Where it stands:\* (.+)$", body, flags=re.MULTILINE)
+
+
+def numbers_tested():
+    """R and S numbers, in upper case, that names of tests begin with."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    return {
+        number.upper() for text in texts for found in _NUMBERS.findall(text) for number in found.split("_") if number
+    }
+
+
 @pytest.mark.parametrize("name", ["requirements.md", "security.md"])
 def test_every_number_says_once_where_it_stands(name):
     for title, body in sections((ROOT / "docs" / name).read_text(encoding="utf-8")):
-        lines = re.findall(r"^- \*Where it stands:\* (.+)$", body, flags=re.MULTILINE)
-        assert len(lines) == 1, title
-        assert _STAGE.search(lines[0]), title
+        assert len(stands(body)) == 1, title
+        assert _STAGE.search(stands(body)[0]), title
+
+
+@pytest.mark.parametrize("name", ["requirements.md", "security.md"])
+def test_every_number_that_stands_now_has_a_test(name):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    now = {title for title, body in sections(text) if re.search(r"\bnow\b", stands(body)[0])}
+    assert len(now) > 15
+    assert now - numbers_tested() == set()
+
+
+def test_tests_carry_no_number_that_is_not_there():
+    assert numbers_tested() - set(REQUIREMENTS) - set(DECISIONS) == set()
+
+
+def test_numbers_are_read_from_the_beginning_of_a_name():
+    names = "def test_r2_s9_a_cut():\nasync def test_sa_code():\ndef test_s4():\ndef test_a_r3_b():\n"
+    assert _NUMBERS.findall(names) == ["r2_s9_", "sa_"]
 
 
 def test_every_decision_has_attack_decision_and_the_prefix_of_its_tests():

@@ -43,7 +43,7 @@ def on_module(tmp_path, flash, action, **power):
     return asyncio.run(run())
 
 
-def test_r10_an_empty_module_gets_identity_and_factory_credential(tmp_path, ca):
+def test_r10_r28_an_empty_module_gets_identity_and_factory_credential(tmp_path, ca):
     flash = NorFlash(IMAGE_SIZE)
     told = []
 

@@ -81,7 +81,7 @@ async def test_r14_r15_operation_1_by_keys_alone():
     assert house.rig.events()[-6:] == ["accepted", "success", "change", "change", "change", "delete"]
 
 
-async def test_r13_wrong_id_and_wrong_password_look_the_same():
+async def test_r13_s2_wrong_id_and_wrong_password_look_the_same():
     seen = []
     for user_id, password in (("12345679", PASSWORD), (ID, "87654322"), ("12345679", "87654322")):
         house = House(w0=w0_of(user_id, password).hex())

@@ -336,6 +336,25 @@ def test_s14_wiping_ends_above_what_the_server_remembers():
     assert store.vault.generation == 41 == started(device).vault.generation
 
 
+def test_s12_a_record_of_one_ring_is_none_in_another():
+    record = layout.SECTOR_SIZE // 32
+    for source in _RINGS:
+        for target in _RINGS:
+            if source == target:
+                continue
+            device = _in_use()  # two records in each
+            there = _AREAS[target][0] * SECTOR_SIZE
+            device.program(there + 3 * record, device.sector(_AREAS[source][0])[2 * record : 3 * record])
+            ring = getattr(started(device), target)
+            assert ring.head_number == 2 and bytes(ring.last()).rstrip(b"\0") == b"second"
+            assert ring.broken_after_last == 1  # in the attempts ring: a failure
+            # Nor is a ring one in the other's place, header and all.
+            device = _in_use()
+            for sector in range(4):
+                device.load_sector(_AREAS[target][0] + sector, device.sector(_AREAS[source][0] + sector))
+            assert started(device).tamper == target + "_missing"
+
+
 def test_no_area_opens_with_the_slots_of_another():
     device = _in_use()
     device.load_sector(layout.FACTORY[0], device.sector(layout.CREDENTIAL[0]))

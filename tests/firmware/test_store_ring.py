@@ -407,7 +407,7 @@ def test_s10_a_ring_cut_short_shows_an_older_head():
     assert (ring.head_number, ring.chain_breaks) == (38, 0)
 
 
-def test_a_ring_does_not_open_with_another_key_label_or_id():
+def test_s12_a_ring_does_not_open_with_another_key_label_or_id():
     device = _filled(5)
     for other in ({"key": bytes(64)}, {"label": b"inkan other"}, {"ring_id": 2}):
         assert _start(device, **other).empty

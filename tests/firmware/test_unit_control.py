@@ -33,7 +33,7 @@ async def test_r14_the_right_id_and_password_open_a_session():
     assert rig.events()[-1] == "success"
 
 
-async def test_r13_wrong_id_and_wrong_password_are_one_event():
+async def test_r13_s2_wrong_id_and_wrong_password_are_one_event():
     seen = []
     for user_id, password in (("12345679", PASSWORD), (ID, "87654322"), ("00000000", "00000000"), ("", "")):
         rig = with_credential()

@@ -353,7 +353,7 @@ def test_s13_failures_outlive_several_turns_of_the_ring():
     assert rig.store.attempts.first_number > 2 * 124
 
 
-def test_r8_bad_limits_and_types_are_refused():
+def test_r8_s2_s3_bad_limits_and_types_are_refused():
     rig = module()
     bad = (
         ("bad_limits", {"iterations": 999}),
