@@ -110,7 +110,7 @@ def test_r6_r8_credential_is_issued_used_and_revoked_at_the_console(page, runnin
     running.wait_text("IDを入力(8桁)")
     page.keyboard.type(user_id)
     page.keyboard.press("Enter")
-    running.wait_text("暗証番号を入力(8桁)")
+    running.wait_text("パスワード(8桁)")
     press(page, password + "O")
     running.wait_text("変更メニュー")
     wait_canvas(page, running)

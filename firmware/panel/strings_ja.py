@@ -69,14 +69,14 @@ id.note IDを入力(8桁)
 id.left 残り回数 {}回
 id.h OK:次へ|↓:消す|戻:中止
 password.t ワンタイム認証
-password.note 暗証番号を入力({}桁)
+password.note パスワード({}桁)
 password.h OK:認証|↓:消す|戻:前へ
 wait.t 認証中
 wait.above 確認しています
 wait.delay 確認まで あと{}秒
 wait.below お待ちください
 failed.t 認証できません
-failed.b IDまたは暗証番号が|違います|あと{}回入力できます
+failed.b IDまたはパスワードが|違います|あと{}回入力できます
 failed.h OK:やり直す|戻:中止
 ended.t 操作終了
 ended.idle 操作がないため

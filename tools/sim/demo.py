@@ -26,7 +26,7 @@ SITE_NUMBER = "0312345678901234567890"
 PV_W = (5500, 6600, 7700)
 
 # What asks for ID and password.
-_JAPANESE = ("IDを入力(8桁)", "暗証番号を入力(8桁)")
+_JAPANESE = ("IDを入力(8桁)", "パスワード(8桁)")
 _ENGLISH = ("Enter ID (8 digits)", "Password (8 digits)")
 # A byte of the vault's IV that turns over one bit of the session id in the body: everything parses as
 # before, so nothing but the seal can find it (docs/format.md).

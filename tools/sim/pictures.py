@@ -17,7 +17,7 @@ _SHOWN_S = 0.4  # how long the page may take to follow the display
 
 # Keys to a language, then what the display says on the way to a change.
 _LANGUAGES = {
-    "ja": ("", "通信 正常", "残23時間", "IDを入力(8桁)", "暗証番号を入力(8桁)", "変更メニュー", "変更しました"),
+    "ja": ("", "通信 正常", "残23時間", "IDを入力(8桁)", "パスワード(8桁)", "変更メニュー", "変更しました"),
     "en": ("*DO", "Network: OK", "23 h", "Enter ID (8 digits)", "Password (8 digits)", "Change menu", "Changed"),
 }
 
