@@ -136,6 +136,7 @@ def test_r3_operator_sees_tamper_and_acknowledges_it(page, server):
     state = hello(SERIAL, tamper="vault_seal")["state"]
     server.services.fleet.hello(IDENTITY, "0.1.0", state)
     page.wait_for_selector(".alarm")
+    page.wait_for_selector("a.primary[href$='/issue?task=recover']")  # the way back follows by itself as well
     picture(page, "tamper")
     page.click(".alarm button")
     page.wait_for_selector("#past-alarms")

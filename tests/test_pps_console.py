@@ -11,7 +11,9 @@ import argon2
 import pytest
 from itsdangerous import timed
 
+from firmware import settings
 from tests.pps_client import Browser, Clock, hello, record
+from tools.flash import layout
 from tools.pps.app import console_app
 from tools.pps.ca import CertificateAuthority
 from tools.pps.console import text
@@ -380,6 +382,25 @@ def test_r6_every_text_is_used():
     for key in every_key():
         used = re.search(rf'["\']{key}["\']', content) or any(key.startswith(family) for family in families)
         assert used, key
+
+
+def test_r3_every_reason_for_tamper_is_in_words():
+    assert {f"reason_{reason}" for reason in layout.TAMPER.values()} <= text.keys()
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "words"),
+    [
+        ("ended", settings.ENDED_WIPED, "wiped"),
+        ("ended", 99, "Detail 99"),
+        ("tamper", 12, "Old records put back"),
+        ("failure", 1, "noted after a power cut"),
+    ],
+)
+def test_r26_detail_of_an_audit_record_is_in_words(browser, services, event, detail, words):
+    services.audit.take(IDENTITY, [record(1, event=event, detail=detail)])
+    shown = browser.get("/audit").text
+    assert f"· {words}</span>" in shown
 
 
 def test_r6_language_follows_the_browser_then_the_choice(visitor):

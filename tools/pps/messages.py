@@ -12,7 +12,7 @@ ID: {id}
 有効期間: {lifetime}
 認証できる回数: {successes}回まで
 
-モジュールの画面で「認証」を選び、IDとパスワードを入力してください。
+モジュールの画面で「認証」(決定キー)を選び、IDとパスワードを入力してください。
 電話やメールでパスワードをお尋ねすることはありません。
 お心当たりのない場合は、このメッセージを破棄し、電力会社までご連絡ください。""",
         "sms": """{name}({serial})
@@ -33,7 +33,7 @@ Password: {password}
 Valid: {lifetime}
 Authentications: {successes} at most
 
-Choose "Authenticate" on the module's screen and enter ID and password.
+Press OK (Login) on the module's keypad and enter ID and password.
 We never ask for the password by telephone or e-mail.
 If you did not expect this message, delete it and tell your power supplier.""",
         "sms": """{name} ({serial})

@@ -1,12 +1,17 @@
 """How values are shown: times, durations, states, an audit record's names."""
 
 import datetime
+from typing import get_args
 
 from markupsafe import Markup
 
+from tools.flash import layout
 from tools.pps.messages import duration
+from tools.pps.schema import EndReason
 
 ONLINE_S = 90
+
+_END_REASONS = get_args(EndReason)  # in the order of their codes, from 1
 
 _SHORT_UNITS = ((86400, "日", "d"), (3600, "時間", "h"), (60, "分", "min"), (1, "秒", "s"))
 
@@ -86,3 +91,14 @@ def alarm_detail(alarm):
     if alarm.kind == "credential_refused":
         return f"#{detail['sequence']} {detail['code']}"
     return detail["reason"]
+
+
+def record_detail(record):
+    """Key of the words for an audit record's detail; None where the number is all that is known."""
+    if record.event == "ended" and 0 < record.detail <= len(_END_REASONS):
+        return "ended_" + _END_REASONS[record.detail - 1]
+    if record.event == "tamper" and record.detail in layout.TAMPER:
+        return "reason_" + layout.TAMPER[record.detail]
+    if record.event in ("success", "failure") and record.detail == 1:
+        return "noted_after_cut"
+    return None

@@ -45,6 +45,7 @@ _templates.globals.update(
     time=display.local_time,
     zone_name=display.zone_name,
     alarm_detail=display.alarm_detail,
+    record_detail=display.record_detail,
     module_state=display.module_state,
 )
 
