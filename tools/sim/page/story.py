@@ -5,8 +5,9 @@ on record, and what was done to the house.
 """
 
 from firmware.audit import EVENTS
+from tools.flash import layout
 
-STEPS = ("issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover")
+STEPS = ("issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover", "old")
 
 _BY_EVENT = {
     "credential_issued": "issue",
@@ -42,5 +43,6 @@ class Story:
                 self._done.add(_BY_AUDIT[name])
         if image.field("private_key"):
             self._done.add("connect")
-        if image.totals().get("tamper"):
-            self._done.add("tampered")
+        reason = layout.TAMPER.get(image.totals().get("tamper"))
+        if reason:
+            self._done.add("old" if reason == "remote_rollback" else "tampered")

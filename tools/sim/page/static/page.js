@@ -11,7 +11,9 @@ const AREAS = [
   ["provisioned", 46, 1], ["free", 47, 1], ["audit", 30, 16], ["readings", 48, 96],
 ];
 const FLIP_AREAS = ["vault", "guard", "root", "credential", "identity", "attempts", "clock", "audit"];
-const STEPS = ["issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover"];
+const STEPS = [
+  "issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover", "old",
+];
 const LOG_LINES = 150;
 const RETRY_MS = 1000;
 
@@ -242,7 +244,9 @@ function eventText(event) {
     values.area = text(`area_${event.area}`);
   } else if (event.kind === "alarm") {
     values.alarm = word(event.alarm);
-    values.text = Object.values(event.detail).flat().join(" ");
+    values.text = Object.entries(event.detail)
+      .map(([name, value]) => (Array.isArray(value) ? `${name} ${value.join("→")}` : value))
+      .join(", ");
   } else if (event.kind === "alarm_over") {
     values.alarm = word(event.alarm);
   } else if (event.kind === "audit") {

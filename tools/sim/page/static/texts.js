@@ -42,7 +42,7 @@ export const TEXTS = {
     "The operator issues and revokes one-time credentials at the console.",
   ],
   console: ["コンソールを開く", "Open the console"],
-  outbox: ["送信トレイ", "Outbox"],
+  outbox: ["送信箱", "Outbox"],
   operator: ["ユーザー名", "User name"],
   phone: ["作業者のスマートフォン", "The technician's phone"],
   no_letters: ["メッセージはまだありません。", "No message yet."],
@@ -51,18 +51,18 @@ export const TEXTS = {
 
   story: ["やってみる", "Try this"],
   story_text: [
-    "一通りの操作です。確認できた手順には印が付きます。",
-    "The whole job, by hand. A step is ticked when its evidence is seen.",
+    "一通りの操作です。確認できた手順には印が付きます。画面の言語は、待受画面で *、矢印、決定の順に押すと変わります。",
+    "The whole job, by hand. A step is ticked when its evidence is seen. The display starts in Japanese: *, ↓ and OK turn it to English.",
   ],
   step_issue: ["認証情報を発行する", "Issue a credential"],
   step_issue_how: [
-    "コンソールを開き、下記のユーザー名でログイン。「認証情報を発行」で「すべて」を選び、発行します。宛先は何でもかまいません。",
-    "Open the console, sign in with the user name below, press “Issue a credential” and choose “Everything”. Any recipient will do.",
+    "「PPSの机」からコンソールを開き、そこにあるユーザー名とパスワードでログイン。「認証情報を発行」で「すべて」を選び、発行します。送付先はどのメールアドレスでもかまいません。",
+    "Open the console from the supplier's desk and sign in with the name and password that stand there. Press “Issue a credential”, choose “Everything”, type any e-mail address, issue it.",
   ],
   step_arrive: ["モジュールに届く", "It reaches the module"],
   step_arrive_how: [
-    "1秒ほどで、モジュールが相互TLSで受け取り、画面に「受付中」と表示します。IDとパスワードは作業者のスマートフォンに届きます。",
-    "Within a second the module fetches it over mutual TLS; its display says so. ID and password come to the technician's phone.",
+    "1秒ほどで、モジュールが相互TLSで受け取り、画面の「期限なし」（工場出荷ラベルのID）が残り時間に変わります。IDとパスワードは作業者のスマートフォンに届きます。",
+    "Within a second the module fetches it over mutual TLS: the display's “Ready now” (the factory label's ID) turns into the hours left. ID and password come to the technician's phone.",
   ],
   step_unlock: ["IDとパスワードを入力する", "Type ID and password"],
   step_unlock_how: [
@@ -71,13 +71,13 @@ export const TEXTS = {
   ],
   step_change: ["書き換える", "Change something"],
   step_change_how: [
-    "お客さま情報から氏名を選び、決定で変更します。文字は携帯電話と同じ打ち方、*で文字種が変わります。書き込まれたセクターが光ります。",
-    "Choose Customer, Name, Change. Letters are typed as on a telephone, * changes their kind. Watch the sectors light up.",
+    "お客さま情報から氏名を選び、決定で変更します。文字は携帯電話と同じ打ち方で、*で文字種が変わり、#で濁点や小文字になります。同じキーの文字が続くときは→を挟みます。書き込まれたセクターが光ります。",
+    "Choose Customer, Name, Change. Letters are typed as on a telephone; * goes from kana to ABC, abc and 123, → comes between two letters of the same key. Watch the sectors light up.",
   ],
   step_connect: ["接続先を登録する", "Enrol the connection"],
   step_connect_how: [
-    "コンソールで登録コードを発行し、モジュールの「接続先」→「接続先を登録」でホストとコードを入力します。秘密鍵はモジュールの中で作られます。",
-    "Offer an enrolment code at the console; on the module, Connection, Enrol connection, type host and code. The private key is made on the module.",
+    "コンソールで登録コードを発行し、モジュールの「接続先」→「接続先を登録」でホストとコードを入力します。*で数字に変わり、#で . - : を打てます。秘密鍵はモジュールの中で作られます。",
+    "Offer a code at the console. On the module: Connection, Enrol connection, type host and code; * goes to digits, # types dot, hyphen and colon. The private key is made on the module.",
   ],
   step_delete: ["消す", "Delete something"],
   step_delete_how: [
@@ -86,8 +86,8 @@ export const TEXTS = {
   ],
   step_cut: ["書き込み中に電源を切る", "Cut the power while it writes"],
   step_cut_how: [
-    "「次の書き込みで停電」を押してから何かを変更し、電源を戻します。値は前か後のどちらかで、中間はありません。",
-    "Press “Cut at next write”, change something, restore the power: the value is the old or the new one, never anything between.",
+    "何かを変更し、「変更しますか」の画面で「次の書き込みで停電」を押してから決定、電源を戻します。値は前か後のどちらかで、中間はありません。",
+    "Change something; when asked “Change it?” press “Cut at next write”, then OK. Restore the power: the value is the old or the new one, never anything between.",
   ],
   step_flip: ["1ビット反転させる", "Flip a bit"],
   step_flip_how: [
@@ -96,13 +96,18 @@ export const TEXTS = {
   ],
   step_tampered: ["改ざんが見つかる", "The tampering is found"],
   step_tampered_how: [
-    "次に情報が読まれるとき、または「入れ直す」と検出されます。画面に表示され、サーバーに警報が届きます。",
+    "次に情報が読まれるとき、または「入れ直す」を押したときに検出されます。画面に表示され、サーバーに警報が届きます。",
     "It is found when the information is read next, at the latest after a restart: on the display, and as an alarm at the server.",
   ],
   step_recover: ["復旧する", "Recover"],
   step_recover_how: [
     "コンソールで「改ざんからの復旧」の認証情報を発行し、入力して消去を確認します。情報は入れ直しになります。",
     "Issue a credential for “Recovery after tamper”, type it in and confirm the wipe. Everything is entered anew.",
+  ],
+  step_old: ["古いイメージを書き戻す", "Play an old image back"],
+  step_old_how: [
+    "「イメージを取る」の後で何かを変更し、数秒待って「イメージを書き戻す」を押します。封印はすべて有効でも、サーバーが覚えているので見つかります。",
+    "Press “Take an image”, change something, wait a few seconds, press “Play image back”. Every seal of it holds, but the server remembers: found.",
   ],
   done: ["済", "done"],
 
@@ -139,7 +144,7 @@ export const TEXTS = {
   area_settings: ["設定", "settings"],
   area_attempts: ["認証記録", "attempts"],
   area_clock: ["時計", "clock"],
-  area_audit: ["監査証跡", "audit trail"],
+  area_audit: ["監査記録", "audit trail"],
   area_provisioned: ["設定済み印", "provisioned"],
   area_free: ["予備", "free"],
   area_readings: ["使用履歴", "usage history"],
@@ -152,7 +157,7 @@ export const TEXTS = {
   short_settings: ["設定", "setup"],
   short_attempts: ["認証記録", "attempts"],
   short_clock: ["時計", "clock"],
-  short_audit: ["監査証跡", "audit trail"],
+  short_audit: ["監査記録", "audit trail"],
   short_provisioned: ["印", "set"],
   short_free: ["予備", "free"],
   short_readings: ["使用履歴", "usage history"],
@@ -220,8 +225,8 @@ export const TEXTS = {
   word_finding: ["異常の記録", "finding"],
   word_wiped: ["全消去", "wiped"],
   word_rollback: ["巻き戻し", "rollback"],
-  word_audit_gap: ["監査証跡の欠落", "gap in the audit trail"],
-  word_audit_conflict: ["監査証跡の食い違い", "conflict in the audit trail"],
+  word_audit_gap: ["監査記録の欠落", "gap in the audit trail"],
+  word_audit_conflict: ["監査記録の食い違い", "conflict in the audit trail"],
   word_credential_refused: ["認証情報の拒否", "credential refused"],
   word_expired: ["期限切れ", "expired"],
   word_successes: ["認証回数の上限", "successes used up"],
