@@ -9,11 +9,12 @@ import pytest
 
 from tests.link import micropython
 from tests.link.authority import Authority, der, scalar, write_pem
-from tests.link.server import TlsServer, answer, read_request
+from tests.link.server import TlsServer, answer, read_request, server_context
 
 PATIENT_MS = 10_000  # for whatever is not to run out
 SHORT_MS = 150
 GOOD = answer({"ok": True})
+SPARE_BYTES = 8192  # of heap above what a client takes that has had one answer
 TLS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -62,60 +63,68 @@ def test_r7_a_good_server_is_talked_to_over_one_connection(world, version):
     assert server.connections == 1
 
 
-# Who is who
+def then(server, context):
+    """A handler that answers once, well; the connections after that are `context`'s."""
+
+    def handle(connection):
+        if read_request(connection):
+            server.context = context
+            connection.sendall(GOOD)
+            read_request(connection)
+
+    return handle
 
 
-def test_tls_unknown_ca_is_refused(world, tmp_path):
-    stranger = write_pem(tmp_path / "stranger.pem", *Authority("test CA").server())
-    with TlsServer(repeat(GOOD), stranger) as server:
-        assert world.call(server)[0]["error"] == "tls_ca"
+# Who is who. The fault comes with a second connection, for which there are 8 KiB of heap.
 
 
-def test_tls_self_signed_server_is_refused(world, tmp_path):
-    ca = Authority("localhost")
-    with TlsServer(repeat(GOOD), write_pem(tmp_path / "self.pem", ca.certificate, ca.key)) as server:
-        assert world.call(server)[0]["error"] == "tls_ca"
+FAULTS = {
+    "unknown CA": (lambda ca: Authority("test CA").server(), "localhost", "tls_ca"),
+    "self-signed": (lambda ca: self_signed("localhost"), "localhost", "tls_ca"),
+    "wrong host": (lambda ca: ca.server(("example.com", "127.0.0.2")), "localhost", "tls_host"),
+    "wrong address": (lambda ca: ca.server(("example.com", "127.0.0.2")), "127.0.0.1", "tls_host"),
+    "expired": (lambda ca: ca.server(days=(-10, -1)), "localhost", "tls_date"),
+    "not yet valid": (lambda ca: ca.server(days=(2, 10)), "localhost", "tls_date"),
+    # An NTP query helps against a date alone; it is not to be made for a stranger's certificate.
+    "all at once": (lambda ca: Authority("other").server(("example.com",), (-10, -1)), "localhost", "tls_ca"),
+}
+
+
+def self_signed(name):
+    authority = Authority(name)
+    return authority.certificate, authority.key
 
 
 @pytest.mark.parametrize("version", TLS)
-def test_tls_wrong_host_is_refused(world, tmp_path, version):
-    other = write_pem(tmp_path / "other.pem", *world.ca.server(("example.com", "127.0.0.2")))
-    with TlsServer(repeat(GOOD), other, newest=TLS[version]) as server:
-        assert world.call(server)[0]["error"] == "tls_host"
-        assert world.call(server, host="127.0.0.1")[0]["error"] == "tls_host"
-
-
-@pytest.mark.parametrize("days", [(-10, -1), (2, 10)], ids=["expired", "not yet valid"])
-def test_tls_dates_are_checked(world, tmp_path, days):
-    with TlsServer(repeat(GOOD), write_pem(tmp_path / "old.pem", *world.ca.server(days=days))) as server:
-        assert world.call(server)[0]["error"] == "tls_date"
-
-
-def test_tls_worst_fault_of_a_certificate_is_named(world, tmp_path):
-    """An NTP query helps against a date alone; it is not to be made for a stranger's certificate."""
-    worst = Authority("other").server(("example.com",), (-10, -1))
-    with TlsServer(repeat(GOOD), write_pem(tmp_path / "worst.pem", *worst)) as server:
-        assert world.call(server)[0]["error"] == "tls_ca"
+@pytest.mark.parametrize("fault", FAULTS)
+def test_r27_a_fault_of_the_servers_certificate_is_named_within_8_kib(world, tmp_path, fault, version):
+    make, host, code = FAULTS[fault]
+    bad = server_context(write_pem(tmp_path / "bad.pem", *make(world.ca)), newest=TLS[version])
+    with TlsServer(lambda connection: then(server, bad)(connection), world.server_pem, world.ca) as server:
+        good, result = world.call(server, calls=2, spare=SPARE_BYTES, host=host)
+    assert good["answer"] == {"ok": True}
+    assert result["error"] == code
 
 
 # Over TLS 1.3 the refusal comes when the client has written its request already. A server that closes on that resets
 # the connection, and then either may be first: the alert or the reset, which is a mere `closed`.
 @pytest.mark.parametrize("version", TLS)
-def test_tls_server_that_wants_a_certificate_refuses_a_client_without(world, version):
-    with TlsServer(repeat(GOOD), world.server_pem, world.ca, newest=TLS[version], lingering=version == "1.3") as server:
-        options = world.options(server)
-        del options["certificate"]
-        assert micropython.run("http_client.py", options)[0]["error"] == "tls_client"
-
-
-@pytest.mark.parametrize("version", TLS)
-def test_tls_server_refuses_a_certificate_of_another_ca(world, tmp_path, version):
+@pytest.mark.parametrize("shown", ["none", "another CA's"])
+def test_r27_a_server_that_refuses_the_clients_certificate_is_named_within_8_kib(world, tmp_path, shown, version):
     certificate, key = Authority("test CA").module("INK-00000001")
     (tmp_path / "certificate").write_bytes(der(certificate))
     (tmp_path / "key").write_bytes(scalar(key))
-    changed = {name: str(tmp_path / name) for name in ("certificate", "key")}
-    with TlsServer(repeat(GOOD), world.server_pem, world.ca, newest=TLS[version], lingering=version == "1.3") as server:
-        assert world.call(server, **changed)[0]["error"] == "tls_client"
+    strict = server_context(world.server_pem, world.ca, TLS[version])
+    lingering = version == "1.3"
+    with TlsServer(lambda plain: then(server, strict)(plain), world.server_pem, lingering=lingering) as server:
+        options = world.options(server, calls=2, spare=SPARE_BYTES)
+        for name in ("certificate", "key"):
+            del options[name]
+            if shown != "none":
+                options[name] = str(tmp_path / name)
+        good, result = micropython.run("http_client.py", options)
+    assert good["answer"] == {"ok": True}
+    assert result["error"] == "tls_client"
 
 
 @pytest.mark.parametrize(("status", "code"), [("401 Unauthorized", "unauthenticated"), ("403 Forbidden", "forbidden")])
@@ -147,6 +156,11 @@ def test_port_that_nobody_listens_at(world):
 
 
 # A server that hangs, at each stage
+
+
+def well(server, plain):
+    with server.context.wrap_socket(plain, server_side=True) as connection:
+        repeat(GOOD)(connection)
 
 
 def hang_before_tls(server, plain):
@@ -199,11 +213,13 @@ HANGING = {
 
 
 @pytest.mark.parametrize("stage", HANGING)
-def test_r27_a_server_that_hangs_is_left(world, stage):
+def test_r27_a_server_that_hangs_is_left_within_8_kib(world, stage):
     handler, short = HANGING[stage]
     limits = [SHORT_MS if place == short else PATIENT_MS for place in range(3)]
-    with TlsServer(lambda plain: handler(server, plain), world.server_pem, world.ca, raw=True) as server:
-        result = world.call(server, limits=limits)[0]
+    handlers = [well, handler]
+    with TlsServer(lambda plain: handlers.pop(0)(server, plain), world.server_pem, world.ca, raw=True) as server:
+        good, result = world.call(server, calls=2, spare=SPARE_BYTES, later_limits=limits)
+    assert good["answer"] == {"ok": True}
     assert result["error"] == ("bad_http" if short is None else "timeout")
     assert result["most_steps"] <= 1
     assert short is None or result["ticks"] > 20
@@ -255,7 +271,6 @@ def test_r27_a_failure_leaves_no_socket_open(world, tmp_path, fault):
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-SPARE_BYTES = 8192
 
 
 def sized(body):

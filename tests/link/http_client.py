@@ -1,13 +1,15 @@
 """MicroPython: requests by the real client, a line of JSON for each.
 
 Options: host, port, ca, certificate, key (file names, or none of the last two), limits [connect, first byte,
-answer] in ms, calls (how many), spare (bytes of heap that are left from the second call on).
+answer] in ms, calls (how many), spare (bytes of heap that are left to the second call, over a connection of its own),
+later_limits (from the second call on).
 """
 
 import asyncio
-import gc
 import json
 import os
+
+from spare_heap import fill_heap
 
 from firmware.errors import LinkError
 from firmware.link import transport
@@ -54,22 +56,6 @@ class Steps:
             await asyncio.sleep_ms(0)
 
 
-def fill_heap(spare):
-    """Take all of the heap but `spare` bytes, in one piece; returns what holds it."""
-    gc.collect()
-    kept = bytearray(spare)
-    held = None
-    size = 65536
-    while size >= 16:
-        try:
-            held = (held, bytearray(size))
-        except MemoryError:
-            size //= 2
-    del kept
-    gc.collect()
-    return held
-
-
 async def call(client):
     try:
         return {"answer": await client.call("/x", (b"{}",))}
@@ -82,11 +68,14 @@ async def call(client):
 
 
 async def main():
-    client = HttpClient(options["host"], options["port"], context(), new_buffer(), Limits(*options["limits"]))
+    limits = Limits(*options["limits"])
+    client = HttpClient(options["host"], options["port"], context(), new_buffer(), limits)
     steps = Steps()
     ticker = asyncio.create_task(steps.tick())
     held = []
     for number in range(options["calls"]):
+        if "later_limits" in options and number == 1:
+            limits.connect_ms, limits.first_byte_ms, limits.answer_ms = options["later_limits"]
         if "spare" in options and number == 1:
             client.close()
             held.append(fill_heap(options["spare"]))

@@ -7,6 +7,18 @@ import ssl
 import threading
 
 
+def server_context(certificate, client_ca=None, newest=None):
+    """What a server shows (PEM file of certificate and key), and whose certificates it wants to see (Authority)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    if newest:
+        context.maximum_version = newest
+    if client_ca:
+        context.load_verify_locations(cadata=client_ca.der)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 class TlsServer:
     """Context manager. `handler(connection)` is run for each connection, in a thread of its own.
 
@@ -19,13 +31,7 @@ class TlsServer:
         self._handler = handler
         self._raw = raw
         self._lingering = lingering
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate)
-        if newest:
-            self.context.maximum_version = newest
-        if client_ca:
-            self.context.load_verify_locations(cadata=client_ca.der)
-            self.context.verify_mode = ssl.CERT_REQUIRED
+        self.context = server_context(certificate, client_ca, newest)  # of the connections from here on
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets = []
         self._threads = []
