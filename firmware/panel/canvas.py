@@ -38,15 +38,17 @@ def _is_space(code_point):
     return code_point == _SPACE or code_point == _WIDE_SPACE
 
 
-def _may_break(before, after):
-    """Whether a row may end between these two code points."""
-    if chr(after) in _NOT_FIRST or _is_space(after):
+def _may_break(text, before, at, after):
+    """Whether a row may end within UTF-8 `text`, between what is from `before` to `at` and from there to `after`."""
+    # Not by chr(): MicroPython keeps what that makes in RAM for ever.
+    last, first = text[before:at].decode(), text[at:after].decode()
+    if first in _NOT_FIRST or _is_space(ord(first)):
         return False
-    if _is_space(before):
+    if _is_space(ord(last)):
         return True
-    if chr(before) in _NOT_LAST:
+    if last in _NOT_LAST:
         return False
-    return before >= _FIRST_UNSPACED or after >= _FIRST_UNSPACED
+    return ord(last) >= _FIRST_UNSPACED or ord(first) >= _FIRST_UNSPACED
 
 
 def _utf8_size(code_point):
@@ -126,7 +128,7 @@ class Canvas:
         x = 0
         # Where the row could end: next row's start, this one's end, width so far.
         break_at = break_end = break_x = -1
-        before = _SPACE
+        before = 0  # first byte of the last character
         for code_point in code_points(text):
             size = _utf8_size(code_point)
             if code_point == _NEW_LINE:
@@ -136,7 +138,7 @@ class Canvas:
                 break_at = -1
             else:
                 cell = width(code_point)
-                if end > start and _may_break(before, code_point):
+                if end > start and _may_break(text, before, position, position + size):
                     break_at, break_end, break_x = position, end, x
                 # A space may hang over the edge: it is not drawn.
                 while x + cell > width_px and not _is_space(code_point):
@@ -152,8 +154,8 @@ class Canvas:
                 x += cell
                 if not _is_space(code_point):
                     end = position + size
+            before = position
             position += size
-            before = code_point
         rows.append(text[start:end].decode())
         if max_rows is not None and len(rows) > max_rows:
             self.overflowed = True

@@ -3,6 +3,8 @@
 An editor has `text`; `key(code)`, which returns True if the key was the editor's; `tick()`, which
 returns True if time has changed the picture; `status()` for the title bar; and `draw(canvas)` on
 rows 1 to 3.
+
+Characters are cut out as slices: what is indexed, iterated over or made by chr() MicroPython keeps in RAM for ever.
 """
 
 from time import ticks_diff
@@ -34,6 +36,7 @@ _FORMS = (
 _HIRAGANA_FIRST = const(0x3041)
 _HIRAGANA_LAST = const(0x3093)  # what the font has
 _TO_KATAKANA = const(0x60)
+_KANA_LAST = const(0x30FF)
 
 
 class DigitsEditor:
@@ -115,7 +118,7 @@ class DigitsEditor:
         elif self._masked and (self._typed_at is None or index != self._cursor - 1):
             canvas.text(row, x, "*")
         else:
-            canvas.text(row, x, self.text[index])
+            canvas.text(row, x, self.text[index : index + 1])
         if index == self._cursor:
             canvas.cursor(row, x)
 
@@ -188,7 +191,7 @@ class TextEditor:
         cursor_width = _CELL
         marked = self._cursor - 1 if self._turning else self._cursor
         for index in range(len(text) + 1):
-            width = canvas.text_width(text[index]) if index < len(text) else _CELL
+            width = canvas.text_width(text[index : index + 1]) if index < len(text) else _CELL
             if x + width > ROW_WIDTH:
                 rows.append(index)
                 x = 0
@@ -217,16 +220,19 @@ class TextEditor:
     def _only_allowed(self, letters):
         if self._allowed is None:
             return letters
-        kept = [x for x in letters if x.isalpha() or x.isdigit() or x in self._allowed]
-        return "".join(kept)
+        kept = ""
+        for index in range(len(letters)):
+            letter = letters[index : index + 1]
+            if letter.isalpha() or letter.isdigit() or letter in self._allowed:
+                kept += letter
+        return kept
 
     def _type(self, code, letters):
         """A key that gives several letters: turn the one in hand, or begin with the first."""
         if self._turning == code:
             before = self._cursor - 1
-            place = letters.find(self.text[before])
-            self._replace(before, letters[(place + 1) % len(letters)])
-        elif not self._insert(letters[0]):
+            self._replace(before, _after(letters, self.text[before : before + 1]))
+        elif not self._insert(letters[:1]):
             return
         if len(letters) > 1:
             self._turning = code
@@ -253,30 +259,48 @@ class TextEditor:
         """Give the kana before the cursor its next form. False if there is none."""
         if not self._cursor or self._turning == "#" or self._modes[self._mode] not in "かカ":
             return False
-        letter = self.text[self._cursor - 1]
-        hiragana = _HIRAGANA_FIRST <= ord(letter) <= _HIRAGANA_LAST
+        letter = self.text[self._cursor - 1 : self._cursor]
+        katakana = _katakana(letter)
         for forms in _FORMS.split(" "):
-            place = forms.find(_katakana(letter))
-            if place < 0:
+            if katakana not in forms:
                 continue
-            if hiragana:
+            if katakana != letter:
                 forms = _hiragana(forms)
-            self._replace(self._cursor - 1, forms[(place + 1) % len(forms)])
+            self._replace(self._cursor - 1, _after(forms, letter))
             self._turning = ""
             return True
         return False
 
 
+def _after(letters, letter):
+    """The letter that follows one, in a ring."""
+    place = (letters.find(letter) + 1) % len(letters)
+    return letters[place : place + 1]
+
+
 def _katakana(letters):
     """Hiragana as katakana; anything else stays."""
-    return "".join(
-        [
-            chr(ord(letter) + _TO_KATAKANA) if _HIRAGANA_FIRST <= ord(letter) <= _HIRAGANA_LAST else letter
-            for letter in letters
-        ]
-    )
+    return _shifted(letters, _HIRAGANA_FIRST, _HIRAGANA_LAST, _TO_KATAKANA)
 
 
 def _hiragana(forms):
     """Katakana forms as hiragana, without those that the font lacks."""
-    return "".join([chr(ord(form) - _TO_KATAKANA) for form in forms if ord(form) - _TO_KATAKANA <= _HIRAGANA_LAST])
+    kept = ""
+    for index in range(len(forms)):
+        form = forms[index : index + 1]
+        if ord(form) - _TO_KATAKANA <= _HIRAGANA_LAST:
+            kept += form
+    return _shifted(kept, 0, _KANA_LAST, -_TO_KATAKANA)
+
+
+def _shifted(letters, first, last, distance):
+    """Kana from the one code point to the other as what is so far from them; anything else stays."""
+    result = ""
+    for index in range(len(letters)):
+        letter = letters[index : index + 1]
+        code = ord(letter)
+        if first <= code <= last:
+            code += distance
+            letter = bytes((0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F)).decode()
+        result += letter
+    return result

@@ -263,3 +263,20 @@ def test_heap_of_canvas_and_font_is_bounded_and_a_redraw_is_cheap():
     gc.enable()
     print("garbage of a screen of 50 kanji: %d bytes" % garbage)
     assert garbage <= 1024
+
+
+def _kanji(first, count):
+    # Out of bytes: a character that is made for itself stays in RAM.
+    codes = range(first, first + count)
+    return b"".join([bytes((code >> 12 | 0xE0, code >> 6 & 63 | 128, code & 63 | 128)) for code in codes]).decode()
+
+
+def test_r27_no_character_that_was_shown_stays_in_ram():
+    canvas = _canvas()
+    canvas.wrap(_kanji(0x4E00, 20), ROW_WIDTH)
+    gc.collect()
+    before = gc.mem_alloc()
+    for first in range(0x5000, 0x5400, 20):
+        canvas.wrap(_kanji(first, 20), ROW_WIDTH)
+    gc.collect()
+    assert gc.mem_alloc() - before < 1000  # 1,024 characters at 11 bytes and more each, were they kept

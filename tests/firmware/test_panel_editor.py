@@ -1,10 +1,13 @@
 """R15: every kind of field can be typed with the keys that the device has (docs/panel.md)."""
 
+import gc
+
 from firmware.panel.canvas import Canvas
 from firmware.panel.editor import DigitsEditor, TextEditor
 from firmware.panel.glyphs import GlyphFile
 
 INTERPRETERS = ("micropython",)  # what draws needs framebuf
+HEAP = "1M"
 
 HIRAGANA = (
     "わをんゎー、。・　0",
@@ -303,3 +306,20 @@ def test_r15_the_letter_in_hand_is_inverse_and_the_cursor_stands_behind_it():
     editor.draw(canvas)
     assert columns(0, 6) == [[1 - dot for dot in column] for column in turning]
     assert columns(6, 12) == [[1] * 12] * 6
+
+
+def test_r27_no_letter_that_was_typed_stays_in_ram():
+    canvas = Canvas(GlyphFile("build/font/glyphs12.bin").open())
+    editor = text()
+
+    def used_after(keys):
+        press(editor, keys)
+        editor.draw(canvas)
+        gc.collect()
+        return gc.mem_alloc()
+
+    def all_of(keys):
+        return "".join([key * (turn + 1) + "#D" for key in keys for turn in range(5)])
+
+    before = used_after(all_of("12345"))
+    assert used_after(all_of("67890")) - before < 200  # some 30 letters at 11 bytes and more each, were they kept
