@@ -82,6 +82,32 @@ LINK_AUDIT_RECORDS = 8  # in one request
 ENROL_ITERATIONS = 20_000
 NTP_TIMEOUT_MS = 5_000
 
+# The phone (docs/protocol.md)
+PHONE_SILENCE_S = 30  # before a session
+PHONE_FRAME_S = 10  # a frame's first byte to its last
+PHONE_SHARE_MS = 400  # share P to share V at the least (S2)
+PHONE_CONFIRM_S = 10
+PHONE_PREPARED_S = 10
+PHONE_LET_GO_S = 10  # how long a link that was closed may take
+PHONE_NO_LINK_MS = 120_000
+PHONE_PROGRESS_MS = 500
+PHONE_LOOK_MS = 1_000
+
+# BLE (docs/protocol.md)
+BLE_SERVICE_UUID = "51644326-28e6-4c56-a4d1-f27e4c2bfcfb"
+BLE_INFO_UUID = "51644327-28e6-4c56-a4d1-f27e4c2bfcfb"
+BLE_TO_MODULE_UUID = "51644328-28e6-4c56-a4d1-f27e4c2bfcfb"
+BLE_FROM_MODULE_UUID = "51644329-28e6-4c56-a4d1-f27e4c2bfcfb"
+BLE_MTU = 517
+BLE_VALUE_BYTES = 512  # the most that one write can carry
+BLE_BUFFER_BYTES = 1_026  # of a link, for what was written and not read yet
+BLE_LINKS = 2
+BLE_ADVERTISE_US = 250_000
+BLE_WRITE_MS = 10_000  # for a peer that takes nothing
+BLE_RETRY_MS = 10
+BLE_END_MS = 40_000  # how long a link may take to end; the longest supervision timeout is 32 s
+BLE_RADIO_RETRY_MS = 1_000
+
 # Application
 FIRMWARE_VERSION = "0.1.0"
 FONT_PATH = "glyphs12.bin"

@@ -45,7 +45,7 @@ class Pin:
 
 
 class Esp32S3Circuit:
-    """ESP32-S3, ST7567 on SPI, a 5 x 4 key matrix, NOR flash with the data partition, Wi-Fi."""
+    """ESP32-S3, ST7567 on SPI, a 5 x 4 key matrix, NOR flash with the data partition, Wi-Fi, BLE."""
 
     LCD_SCK = 12
     LCD_MOSI = 11
@@ -61,6 +61,7 @@ class Esp32S3Circuit:
         self.lcd = Lcd()
         self.keys = KeyMatrix("".join(self.KEY_CAPS), len(self.KEY_ROWS), len(self.KEY_COLUMNS))
         self.radio = Radio(access_points)
+        self.ble = None  # there once the firmware switched it on, see Module.ble
         self.unique_id = unique_id
         self.reset_cause = PWRON_RESET
         self.rtc = (2000, 1, 1, 5, 0, 0, 0)
@@ -85,6 +86,8 @@ class Esp32S3Circuit:
             self._follow(number)
         self._buses.clear()
         self.radio.power_off()
+        if self.ble:
+            self.ble.power_off()
 
     def pin_mode(self, number, mode, pull, level):
         """level is None where none was given."""

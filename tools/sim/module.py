@@ -3,12 +3,14 @@
 import asyncio
 import collections
 import contextlib
+import importlib
 import os
 import re
 import signal
 
 from tools.setup import BUILD, ROOT
 from tools.setup.stage import rom_of, stage, write_rom, write_tree
+from tools.sim.ble_wire import BleWire
 from tools.sim.circuit import HARD_RESET, WDT_RESET, Esp32S3Circuit
 from tools.sim.network import Network
 from tools.sim.wire import Wire
@@ -40,6 +42,7 @@ class Module:
 
     flash: a NorFlash of the data partition's size; the caller keeps it.
     overlay: relative paths to source texts in place of the repository's files.
+    ble: a Bumble transport ("usb:0" and so on) that leads to a real radio, in place of `air`.
     Attributes to look at: `lcd`, `keys`, `radio`, `network`, `flash`,
     `circuit`; `powered`; `running` (the interpreter); `starts` (how often it
     was started); `output` (its last lines); `faults` (what the hardware would
@@ -56,6 +59,7 @@ class Module:
         heap="128wK",
         access_points=ACCESS_POINTS,
         micropython=MICROPYTHON,
+        ble=None,
     ):
         self.flash = flash
         self.circuit = Esp32S3Circuit(flash, access_points)
@@ -77,11 +81,15 @@ class Module:
         self._as_mpy = as_mpy
         self._heap = heap
         self._micropython = micropython
+        self._air = None
+        self._ble_transport = ble
         self._server = None
+        self._ble_server = None
         self._process = None
         self._reader = None
         self._restart = None
         self._wire = None
+        self._ble_wire = None
         self._watchdog_ms = None
         self._watchdog_timer = None
 
@@ -95,9 +103,9 @@ class Module:
         """Power off, and give back every port and process."""
         await self.power_off()
         await self.network.close()
-        if self._server:
-            self._server.close()
-            self._server = None
+        for server in filter(None, (self._server, self._ble_server)):
+            server.close()
+        self._server = self._ble_server = None
 
     # Power
 
@@ -178,6 +186,17 @@ class Module:
         self.radio.set_in_range(True)
         self.network.restore()
 
+    # Air
+
+    @property
+    def air(self):
+        """Where phones find the module (tools/sim/phone_radio.py). Bumble, which it is made of, is imported for it."""
+        if self._air is None:
+            from tools.sim.air import Air
+
+            self._air = Air()
+        return self._air
+
     # Output
 
     async def wait_output(self, pattern, timeout_s=DEFAULT_TIMEOUT_S, after=0):
@@ -211,6 +230,20 @@ class Module:
             return False
         self._wire = wire
         return True
+
+    def attach_ble(self, wire):
+        """The same of the BLE radio's."""
+        if not self.running or self._ble_wire is not None:
+            return False
+        self._ble_wire = wire
+        return True
+
+    async def ble(self):
+        """The BLE radio. Made when it is wanted, and beside the event loop: the import takes a third of a second."""
+        if self.circuit.ble is None:
+            chips = await asyncio.to_thread(importlib.import_module, "tools.sim.chips.ble")
+            self.circuit.ble = chips.Ble(self._ble_transport or self.air, self.circuit.unique_id)
+        return self.circuit.ble
 
     def reset(self, cause=HARD_RESET):
         """machine.reset(), the watchdog or the reset button: the interpreter starts anew, the power stays."""
@@ -256,15 +289,17 @@ class Module:
             await asyncio.to_thread(write_rom, rom_of(_SHIMS_FOLDER), texts)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: Wire(self.circuit, self), "127.0.0.1", 0)
+            self._ble_server = await loop.create_server(lambda: BleWire(self), "127.0.0.1", 0)
 
     async def _start(self):
         """Start the interpreter, unless the power goes first."""
         await self._reap()
         if not self.powered:
             return
-        port = self._server.sockets[0].getsockname()[1]
+        ports = [str(server.sockets[0].getsockname()[1]) for server in (self._server, self._ble_server)]
         folders = [_SHIMS_FOLDER, self._folder, self._folder / "lib", ".frozen"]
-        environment = dict(os.environ, INKAN_WIRE=str(port), MICROPYPATH=":".join(map(str, folders)))
+        environment = dict(os.environ, INKAN_WIRE=ports[0], INKAN_RADIO=ports[1])
+        environment["MICROPYPATH"] = ":".join(map(str, folders))
         self.exit_status = None
         self.running = True
         self.starts += 1
@@ -322,6 +357,9 @@ class Module:
         if self._wire:
             self._wire.cut()
             self._wire = None
+        if self._ble_wire:
+            self._ble_wire.cut()
+            self._ble_wire = None
         self.running = False
         self._changed()
 

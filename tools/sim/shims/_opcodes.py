@@ -3,6 +3,9 @@
 Request: operation u8, unit u8, value u16, argument u32, payload size u32, payload.
 Reply: status u8, 0 u8, value u16, payload size u32, payload. All little-endian.
 POSTED operations have no reply.
+
+The BLE radio has a connection of its own, since it speaks unasked: events come in the form of replies, with
+STATUS_EVENT, MicroPython's number of the event in the second byte, and the connection's handle as the value.
 """
 
 from micropython import const
@@ -14,6 +17,7 @@ REPLY_SIZE = const(8)
 
 STATUS_OK = const(0)
 STATUS_ERROR = const(1)  # value: errno
+STATUS_EVENT = const(2)
 
 # operation              unit         value            argument      payload -> reply
 PIN_MODE = const(1)  #     pin          mode | pull << 4, + 0x100 | level << 9 where a level is given
@@ -41,3 +45,20 @@ RADIO_DISCONNECT = const(20)
 RADIO_STATUS = const(21)  #                                            -> value
 RADIO_CONNECTED = const(22)  #                                         -> value: 0 or 1
 RADIO_TRIES = const(23)  #              tries, 0 for ever
+
+# The BLE radio's       unit          value        argument     payload -> reply
+BLE_ANSWER = const(32)  #             status                    to events 3 and 4, in their order; of 4 the value
+BLE_POSTED = const(32)  # everything of the radio's up to here
+
+BLE_ACTIVE = const(33)  # 0 off, 1 on MTU                       name
+BLE_CONFIG = const(34)  #             MTU                       name
+BLE_ADVERTISE = const(35)  # 0 off, 1, 2 takes no connection    interval us  size u8, advertising data, scan response
+BLE_REGISTER = const(36)  #                                     services as in bluetooth.py -> handles u16
+BLE_NOTIFY = const(37)  #             connection   handle       bytes
+BLE_UPDATE = const(38)  #                          handle       bytes, to all who subscribed
+BLE_INDICATE = const(39)  #           connection   handle       bytes; its end is an event
+BLE_DISCONNECT = const(40)  #         connection                -> value: 1, or 0 where there is none
+BLE_MAC = const(41)  #                                          -> type u8, 6 bytes
+
+# Payloads of events. 1, 2: address type u8, address. 3: handle u16, bytes. 4: handle u16. 20: handle u16, status u16.
+# 21: MTU u16.
