@@ -11,8 +11,8 @@ ARGS ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: ## virtual environment, MicroPython interpreter and font, all in build/
-	@$(PYTHON) -m tools.setup python interpreter fonts
+setup: ## virtual environment, MicroPython interpreter and font, all in build/; aioble in lib/
+	@$(PYTHON) -m tools.setup python interpreter fonts aioble
 
 run: setup ## the virtual house, on a web page
 	@$(VENV)/python -m tools.sim run $(ARGS)

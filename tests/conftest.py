@@ -26,7 +26,7 @@ import pytest
 from tests.cut_counts import count_cuts, table
 from tests.dual import Skip
 from tools import compat  # noqa: F401  puts the stand-ins on the path
-from tools.setup import BUILD, ROOT
+from tools.setup import BUILD, ROOT, mip
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
 from tools.setup.stage import PACKAGES, StageError, write_tree
 
@@ -54,6 +54,10 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("power cuts, on both interpreters together")
         for line in lines:
             terminalreporter.line(line)
+
+
+def pytest_report_header():
+    return f"aioble: {mip.choose().text}"
 
 
 def _stage_tests():

@@ -106,6 +106,12 @@ class Board:
         }
         return Wifi(network.WLAN(network.STA_IF), failures, time.ticks_ms)
 
+    def gatt(self, serial, serve):
+        """The BLE service, not advertised yet; `serve` is awaited with each phone's link. DriverError("ble_radio")."""
+        from firmware.drivers.gatt import GattServer
+
+        return GattServer(serial, serve, time.ticks_ms)
+
     def entropy(self, size):
         """`size` random bytes. DriverError("radio_off") before the radio is on.
 

@@ -4,7 +4,7 @@ from firmware.errors import InkanError
 
 
 class DriverError(InkanError):
-    """The hardware cannot do this now. `code` says why: partition, radio_off, wifi_radio."""
+    """The hardware cannot do this now. `code` says why: partition, radio_off, wifi_radio, ble_radio."""
 
     code = "driver"
 

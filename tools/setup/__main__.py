@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tools.setup import BUILD, ROOT, SetupError, debian, interpreter, locked, phone, programs, python_env, say
+from tools.setup import BUILD, ROOT, SetupError, debian, interpreter, locked, mip, phone, programs, python_env, say
 
 _FONT_PACKAGE = "xfonts-shinonome"
 
@@ -47,6 +47,7 @@ PARTS = {
     "chromium": programs.ensure_chromium,
     "valgrind": programs.ensure_valgrind,
     "interpreter32": interpreter.ensure_narrow,
+    "aioble": mip.ensure,
     "phone": phone.ensure,
 }
 

@@ -1,7 +1,8 @@
 """What is flashed: `python -m tools.setup.stage [FOLDER] [--form rom|mpy|source]`.
 
 FOLDER becomes the module's file system. boot.py and main.py stay source, since
-MicroPython starts those by name. The `firmware` and `lib` packages are
+MicroPython starts those by name. The `firmware` and `lib` packages (aioble from
+where tools/setup/mip.py has it) are
 
     rom     compiled into FOLDER.romfs, an image for the `romfs` partition. MicroPython
             mounts it at /rom and runs it in place: bytecode and constants take no RAM.
@@ -21,7 +22,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.setup import BUILD, ROOT, locked, write_if_changed
+from tools.setup import BUILD, ROOT, SetupError, locked, mip, write_if_changed
 from tools.setup.shrink import ShrinkError, shrink
 
 ENTRY_FILES = ("boot.py", "main.py")
@@ -50,7 +51,15 @@ def stage(out_dir, source_dir=ROOT, form="rom", overlay=None):
     for package in PACKAGES:
         for path in (source_dir / package).rglob("*.py"):
             sources[path.relative_to(source_dir).as_posix()] = path
+    aioble = {}
+    if source_dir == ROOT:
+        sources = {name: path for name, path in sources.items() if not name.startswith("lib/aioble/")}
+        try:
+            aioble = mip.files(mip.choose())
+        except SetupError as error:
+            raise StageError(str(error)) from None
     texts = {name: path.read_bytes() for name, path in sources.items() if path.is_file()}
+    texts.update(aioble)
     texts.update((name, text.encode()) for name, text in overlay.items())
     texts.update(
         (name, (source_dir / built).read_bytes()) for built, name in DATA if (source_dir / built).is_file()
@@ -215,8 +224,9 @@ def main():
     parser.add_argument("--form", choices=FORMS, default="rom", help="how the packages are put there (default: rom)")
     arguments = parser.parse_args()
     try:
+        print("aioble:", mip.choose().text)
         folder = stage(arguments.folder, form=arguments.form)
-    except StageError as error:
+    except (SetupError, StageError) as error:
         sys.exit(str(error))
     files = [path for path in folder.rglob("*") if path.is_file()]
     print(f"{folder}: {len(files)} files, {sum(path.stat().st_size for path in files)} B")

@@ -7,7 +7,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from tools.setup import BUILD, ROOT
+from tools.setup import BUILD, ROOT, SetupError, mip
 from tools.setup.stage import StageError
 from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
 from tools.sim.house import HEAP, OPERATOR, House, HouseError
@@ -38,7 +38,7 @@ def main(arguments=None):
     act = {"run": _run, "demo": _demo, "pictures": _pictures}[options.command]
     try:
         return asyncio.run(act(options))
-    except (HouseError, StageError) as error:
+    except (HouseError, SetupError, StageError) as error:
         print(f"house: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -55,7 +55,8 @@ def _house(options):
 
 async def _describe(house):
     print(f"interpreter: MicroPython {await house.interpreter()}")
-    print(f"firmware:    {'ROM image' if house.as_mpy else 'source'}, heap of {house.heap}", flush=True)
+    print(f"firmware:    {'ROM image' if house.as_mpy else 'source'}, heap of {house.heap}")
+    print(f"aioble:      {mip.choose().text}", flush=True)
 
 
 async def _run(options):
