@@ -13,6 +13,7 @@ from itsdangerous import timed
 
 from firmware import settings
 from tests.pps_client import Browser, Clock, hello, record
+from tests.relay_client import token_of as relay_token_of
 from tools.flash import layout
 from tools.pps.app import console_app
 from tools.pps.ca import CertificateAuthority
@@ -79,7 +80,9 @@ def make_services(first_database, tmp_path, clock, authority):
     """Callable (channels that a gateway delivers) -> Services."""
     database = Database(f"sqlite:///{shutil.copy(first_database, tmp_path)}")
     endpoints = Endpoints("https://pps.example", "https://pps.example")
-    yield lambda *channels: build_services(database, authority, endpoints, channels=channels, clock=clock)
+    yield lambda *channels: build_services(
+        database, authority, endpoints, channels=channels, phone_url="https://pps.example/phone/", clock=clock
+    )
     database.close()
 
 
@@ -515,6 +518,23 @@ def test_r8_form_out_of_bounds_comes_back_filled_in(browser, services, changed):
     assert page.status_code == 422 and "field-problem" in page.text
     _check_accessible(page.text)
     assert services.outbox.messages()[1] == 0
+
+
+def test_r20_relay_is_ordered_by_a_tick_and_shown_on_the_modules_page(browser, services):
+    assert "#relay=" not in issue(browser).text
+    assert "Relay:" not in browser.get(f"/modules/{SERIAL}").text
+    issued = issue(browser, relay="on").text
+    token = relay_token_of(html.unescape(issued))
+    module = f"/modules/{SERIAL}"
+    assert "Relay: on" in browser.get(module).text
+    services.credentials.offer(IDENTITY, 0, 0)
+    services.credentials.acknowledge(IDENTITY, 2, "accepted", None)
+    services.relay.phone(token, "00" * 8, 0, [(1, b"abc")], False, "192.0.2.1")
+    assert "Relay: a phone is connected" in browser.get(module).text
+    assert not any(token in browser.get(page).text for page in PAGES)
+    services.relay.phone(token, "00" * 8, 0, [], True, "192.0.2.1")
+    trail = browser.get("/audit?view=operators").text
+    assert "Relay conversation begun" in trail and "#2 · by the phone" in trail
 
 
 def test_r6_form_that_is_sent_twice_issues_once(browser, services):

@@ -268,7 +268,7 @@ async def test_r8_waiting_poll_gets_a_revocation_at_once(server, module):
     await post(module.connection, "ack", ack(sequence))
     task = await _waiting_poll(server, module, sequence=sequence)
     await asyncio.to_thread(server.revoke_credentials, module.serial)
-    assert await asyncio.wait_for(task, 10) == {"credential": None, "revoked": sequence}
+    assert await asyncio.wait_for(task, 10) == {"credential": None, "revoked": sequence, "relay": None}
 
 
 async def test_r7_waiting_poll_finds_what_another_replica_issued(server, module):
@@ -284,8 +284,8 @@ async def test_r7_waiting_poll_finds_what_another_replica_issued(server, module)
 
 
 async def test_r7_poll_with_nothing_new_ends_after_its_wait(server, module):
-    assert await post(module.connection, "poll", poll()) == {"credential": None, "revoked": 0}
-    assert await post(module.connection, "poll", poll(wait_s=1)) == {"credential": None, "revoked": 0}
+    assert await post(module.connection, "poll", poll()) == {"credential": None, "revoked": 0, "relay": None}
+    assert await post(module.connection, "poll", poll(wait_s=1)) == {"credential": None, "revoked": 0, "relay": None}
 
 
 async def test_r27_server_forgets_a_poll_whose_client_left(server, module):
@@ -302,7 +302,7 @@ async def test_r27_stopping_server_answers_waiting_polls(tmp_path, clock):
         server.register_module("STOP-1", "a house")
         module = TestModule(server, tmp_path, "STOP-1")
         task = await _waiting_poll(server, module)
-    assert await asyncio.wait_for(task, 10) == {"credential": None, "revoked": 0}
+    assert await asyncio.wait_for(task, 10) == {"credential": None, "revoked": 0, "relay": None}
     await module.close()
 
 
@@ -405,8 +405,9 @@ async def test_r8_revoked_credential_is_never_handed_out(server, module):
     issued = server.issue_credential(module.serial)
     revoked = server.revoke_credentials(module.serial)
     assert revoked == issued.sequence
-    assert await post(module.connection, "poll", poll(wait_s=55)) == {"credential": None, "revoked": revoked}
-    assert await post(module.connection, "poll", poll(revoked=revoked)) == {"credential": None, "revoked": revoked}
+    nothing = {"credential": None, "revoked": revoked, "relay": None}
+    assert await post(module.connection, "poll", poll(wait_s=55)) == nothing
+    assert await post(module.connection, "poll", poll(revoked=revoked)) == nothing
     assert issued.password.encode() not in server.database_path.read_bytes()
     with pytest.raises(ServiceError) as caught:
         server.revoke_credentials(module.serial)

@@ -212,7 +212,7 @@ async def test_r27_connection_is_kept_between_requests(server, module):
         assert answer.startswith(b"HTTP/1.1 200")
         assert len(answer) < 2048
         length = next(int(line.split(b":")[1]) for line in answer.split(b"\r\n") if b"content-length" in line)
-        assert json.loads(await reader.readexactly(length)) == {"credential": None, "revoked": 0}
+        assert json.loads(await reader.readexactly(length)) == {"credential": None, "revoked": 0, "relay": None}
     writer.close()
 
 

@@ -38,10 +38,11 @@ def _parser():
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
     serve.add_argument("--host-name", default="localhost", help="what modules call it by (default %(default)s)")
     serve.add_argument("--module-port", type=int, default=8443, help="mutual TLS (default %(default)s)")
-    serve.add_argument("--enrol-port", type=int, default=8444, help="enrolment (default %(default)s)")
+    serve.add_argument("--enrol-port", type=int, default=8444, help="enrolment, phones (default %(default)s)")
     serve.add_argument("--console-port", type=int, default=8080, help="operators (default %(default)s)")
     serve.add_argument("--console-behind-https", action="store_true", help="a proxy gives the console HTTPS")
     serve.add_argument("--energy-url", help="another server for energy")
+    serve.add_argument("--phone-url", help="the phone's page as messages name it, where a proxy serves it")
     serve.add_argument("--smtp", metavar="HOST:PORT", help="mail server")
     serve.add_argument("--smtp-user", help="log in to it, after STARTTLS")
     serve.add_argument("--mail-from", default="noreply@localhost", help="sender (default %(default)s)")
@@ -75,6 +76,7 @@ def _serve(chosen):
         console_port=chosen.console_port,
         database_url=os.environ.get("DATABASE_URL"),
         energy_url=chosen.energy_url,
+        phone_url=chosen.phone_url,
         mail=mail,
         sms=sms,
         console_behind_https=chosen.console_behind_https,

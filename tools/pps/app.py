@@ -1,4 +1,4 @@
-"""The three applications: modules (mutual TLS), enrolment (TLS), console (operators)."""
+"""The three applications: modules (mutual TLS), the public one (TLS: enrolment, phones), console (operators)."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,14 @@ from starlette.exceptions import HTTPException
 
 from tools.pps.console import build_console
 from tools.pps.errors import ServiceError
-from tools.pps.middleware import BodyLimit, ErrorBoundary, ModuleIdentityGate
-from tools.pps.module_api import FACTORY_PATHS, enrol_router, module_router
+from tools.pps.middleware import AddedHeaders, BodyLimit, ErrorBoundary, ModuleIdentityGate
+from tools.pps.module_api import FACTORY_PATHS, enrol_router, module_router, phone_router
+from tools.pps.phone_page import page_headers, phone_routes
 from tools.pps.wakeups import recheck
 
 VERSION = "1"
+_SWEEP_EVERY_S = 30
+_RESTART_S = 5
 
 _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 415: "bad_request"}
@@ -25,22 +28,19 @@ _HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 
 def module_app(services, identity_reader):
     """The application behind the listener with mutual TLS."""
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app):
-        task = asyncio.create_task(recheck(services.wakeups, services.credentials.news_versions))
-        yield
-        task.cancel()
-
-    app = _api(services, lifespan=lifespan)
+    app = _api(services, lambda: recheck(services.wakeups, services.credentials.news_versions))
     app.include_router(module_router)
     return ErrorBoundary(ModuleIdentityGate(BodyLimit(app), identity_reader, FACTORY_PATHS))
 
 
-def enrol_app(services):
-    """The application behind the listener without client certificates."""
-    app = _api(services)
+def public_app(services, phone_page):
+    """The application behind the listener without client certificates. phone_page: folder of the phone's page."""
+    relay = services.relay
+    app = _api(services, lambda: recheck(relay.phone_wakeups, relay.versions), lambda: _sweep(relay))
     app.include_router(enrol_router)
-    return ErrorBoundary(BodyLimit(app))
+    app.include_router(phone_router)
+    app.router.routes += phone_routes(phone_page)
+    return AddedHeaders(ErrorBoundary(BodyLimit(app)), page_headers)
 
 
 def console_app(services, key, enrol_host, *, behind_https=False):
@@ -53,6 +53,7 @@ def openapi():
     app = _api(None)
     app.include_router(module_router)
     app.include_router(enrol_router)
+    app.include_router(phone_router)
     document = app.openapi()
     document["components"]["securitySchemes"] = {
         "module": {"type": "mutualTLS", "description": "connection, or factory identity"}
@@ -63,7 +64,30 @@ def openapi():
     return document
 
 
-def _api(services, lifespan=None):
+async def _sweep(relay):
+    """Keep the relay's tables small, for ever."""
+    while True:
+        await asyncio.sleep(_SWEEP_EVERY_S)
+        await asyncio.to_thread(relay.sweep)
+
+
+def _api(services, *background):
+    """An application without paths; background: coroutine functions that run as long as it does."""
+
+    async def keep_running(work):
+        while True:
+            try:
+                await work()
+            except OperationalError:  # a database that does not answer now may do so later
+                await asyncio.sleep(_RESTART_S)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        tasks = [asyncio.create_task(keep_running(work)) for work in background]
+        yield
+        for task in tasks:
+            task.cancel()
+
     app = FastAPI(
         title="Inkan module API",
         version=VERSION,

@@ -12,15 +12,19 @@ ID: {id}
 有効期間: {lifetime}
 認証できる回数: {successes}回まで
 
-モジュールの画面で「認証」(決定キー)を選び、IDとパスワードを入力してください。
+モジュールの画面で「認証」(決定キー)を選び、IDとパスワードを入力してください。{relay}
 電話やメールでパスワードをお尋ねすることはありません。
 お心当たりのない場合は、このメッセージを破棄し、電力会社までご連絡ください。""",
         "sms": """{name}({serial})
 ID: {id}
-パスワード: {password}
+パスワード: {password}{relay}
 {lifetime}、{successes}回まで有効。他人に教えないでください。""",
         "lifetime": "モジュールが受け取ってから{duration}",
         "no_lifetime": "期限なし",
+        "relay": {
+            "email": "\n離れた場所からは、次のリンクをスマートフォンで開きます(他人に教えないでください)。\n{link}",
+            "sms": "\n遠隔: {link}",
+        },
     },
     "en": {
         "subject": "ID and password for your information module",
@@ -33,15 +37,19 @@ Password: {password}
 Valid: {lifetime}
 Authentications: {successes} at most
 
-Press OK (Login) on the module's keypad and enter ID and password.
+Press OK (Login) on the module's keypad and enter ID and password.{relay}
 We never ask for the password by telephone or e-mail.
 If you did not expect this message, delete it and tell your power supplier.""",
         "sms": """{name} ({serial})
 ID: {id}
-Password: {password}
+Password: {password}{relay}
 Valid {lifetime}, {successes} times at most. Tell nobody.""",
         "lifetime": "{duration} from when the module receives it",
         "no_lifetime": "without a time limit",
+        "relay": {
+            "email": "\nFrom afar, open this link on your phone. It is for you alone:\n{link}",
+            "sms": "\nFrom afar: {link}",
+        },
     },
 }
 
@@ -64,8 +72,11 @@ def duration(seconds, language):
     return f"{count:,} {english}{'' if count == 1 else 's'}"
 
 
-def user_message(order, name, serial, user_id, password):
-    """The text for an order (CredentialOrder): a short one by SMS. Holds ID and password."""
+def user_message(order, name, serial, user_id, password, link=None):
+    """The text for an order (CredentialOrder): a short one by SMS. Holds ID and password.
+
+    link: of the page that reaches the module through the relay; None where that is not wanted.
+    """
     texts = _TEXTS[order.language]
     lifetime = texts["no_lifetime"]
     if order.lifetime_s is not None:
@@ -77,4 +88,5 @@ def user_message(order, name, serial, user_id, password):
         password=password,
         lifetime=lifetime,
         successes=order.max_successes,
+        relay=texts["relay"][order.channel].format(link=link) if link else "",
     )

@@ -63,6 +63,22 @@ async def render_json(error, scope, send):
     await send({"type": "http.response.body", "body": content})
 
 
+class AddedHeaders:
+    """Adds headers to every answer. choose: callable (path) -> [(name, value)] in bytes."""
+
+    def __init__(self, app, choose):
+        self._app = app
+        self._choose = choose
+
+    async def __call__(self, scope, receive, send):
+        async def send_with_headers(message):
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._choose(scope["path"])]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
 class BodyLimit:
     """Reads the whole body first, bounded in size and time. Raises ServiceError too_large, bad_request."""
 

@@ -19,11 +19,20 @@ from tools.pps.schema import (
     ErrorAnswer,
     HelloAnswer,
     HelloRequest,
+    ModuleRelayRequest,
+    NumberedFrame,
     PollAnswer,
     PollRequest,
+    RelayAnswer,
+    RelayClosed,
+    RelayNext,
+    RelayRequest,
 )
 
-FACTORY_PATHS = frozenset(f"/v1/module/{name}" for name in ("hello", "poll", "ack", "audit"))
+FACTORY_PATHS = frozenset(f"/v1/module/{name}" for name in ("hello", "poll", "ack", "audit", "relay"))
+
+_REQUESTS_WAITING = 4
+"""Of one conversation of a phone."""
 
 
 def _errors(*codes):
@@ -41,6 +50,7 @@ _MODULE_ERRORS = _errors("bad_request", "unauthenticated", "forbidden", "unknown
 
 module_router = APIRouter(prefix="/v1/module", tags=["module"])
 enrol_router = APIRouter(prefix="/v1", tags=["enrolment"])
+phone_router = APIRouter(prefix="/v1", tags=["phone"])
 
 
 def _services(request: Request):
@@ -66,20 +76,41 @@ def hello(body: HelloRequest, services: Services, identity: Identity) -> HelloAn
 
 @module_router.post("/poll", responses=_MODULE_ERRORS)
 async def poll(body: PollRequest, request: Request, services: Services, identity: Identity) -> PollAnswer:
-    """Wait for a credential or a revocation, at most `wait_s`."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + body.wait_s
+    """Wait for a credential, a revocation or a phone's frame, at most `wait_s`."""
+    taken = (body.relay.conversation, body.relay.received) if body.relay else None
+
+    def look():
+        offer = services.credentials.offer(identity, body.sequence, body.revoked)
+        relay = services.relay.for_module(identity, taken)
+        answer = PollAnswer(credential=offer.credential, revoked=offer.revoked, relay=_relay_of_poll(relay))
+        return answer, offer.news_version, offer.has_news or relay is not None
+
     module_id = await run_in_threadpool(services.fleet.id_of, identity)
+    return await _when_there_is_news(request, services.wakeups, module_id, look, body.wait_s)
+
+
+def _relay_of_poll(view):
+    if view is None:
+        return None
+    if view.frame is None:
+        return RelayClosed(conversation=view.name, closed=True)
+    return RelayNext(conversation=view.name, number=view.number, frame=_base64(view.frame))
+
+
+async def _when_there_is_news(request, wakeups, key, look, wait_s):
+    """The answer that `look`, a callable -> (answer, version, whether there is news), has when there is news, or time,
+    client or server ends the waiting."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait_s
     gone = asyncio.ensure_future(_disconnected(request.receive))
     try:
-        with services.wakeups.watch(module_id) as watch:
+        with wakeups.watch(key) as watch:
             while True:
                 watch.event.clear()
-                offer = await run_in_threadpool(services.credentials.offer, identity, body.sequence, body.revoked)
-                watch.version = offer.news_version
+                answer, watch.version, has_news = await run_in_threadpool(look)
                 left_s = deadline - loop.time()
-                if offer.has_news or left_s <= 0 or gone.done() or services.wakeups.closing:
-                    return PollAnswer(credential=offer.credential, revoked=offer.revoked)
+                if has_news or left_s <= 0 or gone.done() or wakeups.closing:
+                    return answer
                 news = asyncio.ensure_future(watch.event.wait())
                 try:
                     await asyncio.wait((news, gone), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
@@ -106,6 +137,43 @@ def audit(body: AuditRequest, services: Services, identity: Identity) -> AuditAn
     """Store audit records, each number once."""
     records = [record.model_dump() for record in body.records]
     return AuditAnswer(through=services.audit.take(identity, records))
+
+
+@module_router.post("/relay", responses=_MODULE_ERRORS | _errors("bad_request", "conflict", "too_many"))
+def relay_from_module(body: ModuleRelayRequest, services: Services, identity: Identity) -> AckAnswer:
+    """Pass a frame on to the phone, or end the conversation."""
+    frame = None if body.frame is None else base64.b64decode(body.frame)
+    services.relay.from_module(identity, body.conversation, body.number, frame)
+    return AckAnswer(ok=True)
+
+
+@phone_router.post("/relay", responses=_errors("bad_request", "not_found", "conflict", "too_large", "too_many"))
+async def relay_from_phone(body: RelayRequest, request: Request, services: Services) -> RelayAnswer:
+    """Pass a phone's frames on to the module, and wait for the module's, at most `wait_s`."""
+    relay = services.relay
+    frames = [(each.number, base64.b64decode(each.frame)) for each in body.frames]
+    address = request.client.host if request.client else ""
+    view = await run_in_threadpool(
+        relay.phone, body.token, body.conversation, body.received, frames, body.close, address
+    )
+    if view.has_news or body.wait_s == 0:
+        return _relay_answer(view)
+    if relay.phone_wakeups.count(view.conversation_id) >= _REQUESTS_WAITING:
+        raise ServiceError("too_many", "too many requests of this conversation wait", retry_after_s=1)
+
+    def look():
+        view_now = relay.look(view.conversation_id, body.received)
+        return _relay_answer(view_now), view_now.version, view_now.has_news
+
+    return await _when_there_is_news(request, relay.phone_wakeups, view.conversation_id, look, body.wait_s)
+
+
+def _relay_answer(view):
+    return RelayAnswer(
+        frames=[NumberedFrame(number=number, frame=_base64(frame)) for number, frame in view.frames],
+        module="online" if view.online else "offline",
+        closed=view.closed,
+    )
 
 
 @enrol_router.post("/enrol", responses=_errors("bad_request", "code_refused", "too_large"))

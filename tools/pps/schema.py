@@ -23,6 +23,10 @@ Name = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
 NameOrEmpty = Annotated[str, Field(pattern="^[a-z0-9_]{0,32}$")]
 # 3,072 bytes of DER at most: a certificate request is a few hundred.
 Base64 = Annotated[str, Field(max_length=4096, pattern="^[A-Za-z0-9+/]*={0,2}$")]
+Conversation = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+# 3 to 1,026 bytes.
+_FRAME = "^([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+Frame = Annotated[str, Field(max_length=1368, pattern=_FRAME)]
 Group = Literal["customer", "usage_history", "site", "capacity", "connection"]
 IdentityKind = Literal["connection", "factory_identity", "factory"]
 EndReason = Literal["expired", "successes", "failures", "changes", "revoked", "replaced", "broken", "wiped"]
@@ -84,11 +88,17 @@ class HelloAnswer(Strict):
     highest: Highest
 
 
+class RelayTaken(Strict):
+    conversation: Conversation
+    received: Counter
+
+
 class PollRequest(Strict):
     protocol: Literal[1]
     sequence: Counter
     revoked: Counter
     wait_s: _whole(0, 55)
+    relay: RelayTaken | None = None
 
 
 class Scope(Strict):
@@ -112,9 +122,53 @@ class Credential(Strict):
     scope: Scope
 
 
+class RelayNext(Strict):
+    conversation: Conversation
+    number: Sequence
+    frame: Frame
+
+
+class RelayClosed(Strict):
+    conversation: Conversation
+    closed: Literal[True]
+
+
 class PollAnswer(Strict):
     credential: Credential | None
     revoked: Counter
+    relay: RelayNext | RelayClosed | None
+
+
+class ModuleRelayRequest(Strict):
+    protocol: Literal[1]
+    conversation: Conversation
+    number: Sequence
+    frame: Frame | None
+
+
+class NumberedFrame(Strict):
+    number: Sequence
+    frame: Frame
+
+
+class RelayRequest(Strict):
+    token: _hex(16)
+    conversation: Conversation
+    received: Counter
+    frames: Annotated[list[NumberedFrame], Field(max_length=4)]
+    wait_s: _whole(0, 25)
+    close: bool = False
+
+    @model_validator(mode="after")
+    def _numbers_ascend(self):
+        _need_ascending(frame.number for frame in self.frames)
+        return self
+
+
+class RelayAnswer(Strict):
+    frames: list[NumberedFrame]
+    module: Literal["online", "offline"]
+    closed: bool
 
 
 class AckRequest(Strict):
@@ -148,15 +202,18 @@ class AuditRecord(Strict):
     tag: _hex(28)
 
 
+def _need_ascending(numbers):
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+        raise ValueError("numbers have to ascend")
+
+
 class AuditRequest(Strict):
     protocol: Literal[1]
     records: Annotated[list[AuditRecord], Field(min_length=1, max_length=16)]
 
     @model_validator(mode="after")
     def _numbers_ascend(self):
-        numbers = [record.number for record in self.records]
-        if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
-            raise ValueError("numbers have to ascend")
+        _need_ascending(record.number for record in self.records)
         return self
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tools.pps.app import console_app, enrol_app, module_app
+from tools.pps.app import console_app, module_app, public_app
 from tools.pps.ca import DevelopmentCa
 from tools.pps.db import Database
 from tools.pps.delivery import deliver
@@ -62,6 +62,11 @@ class PpsServer:
         return self.settings.enrol_host or f"{self.settings.host_name}:{self.enrol_port}"
 
     @property
+    def phone_url(self):
+        """The phone's page, as it stands in messages."""
+        return self.settings.phone_url or f"https://{self.enrol_host}/phone/"
+
+    @property
     def console_url(self):
         return f"http://{self.settings.host}:{self.console_port}/"
 
@@ -79,7 +84,14 @@ class PpsServer:
             await asyncio.to_thread(self._database.migrate)
             channels = [name for name, gateway in (("email", settings.mail), ("sms", settings.sms)) if gateway]
             endpoints = Endpoints(self.credential_url, self.energy_url, settings.energy_ca_der)
-            self.services = build_services(self._database, self.ca.pps, endpoints, channels=channels, clock=self._clock)
+            self.services = build_services(
+                self._database,
+                self.ca.pps,
+                endpoints,
+                channels=channels,
+                phone_url=self.phone_url,
+                clock=self._clock,
+            )
             names = dict.fromkeys((settings.host_name, "localhost", "127.0.0.1", "::1"))
             pem = self.ca.write_server_certificate(list(names))
             reader = IdentityReader(self.ca.pps.certificate_der, self.ca.maker.certificate_der)
@@ -88,7 +100,7 @@ class PpsServer:
             console = console_app(self.services, key, self.enrol_host, behind_https=behind_https)
             self._listeners = [
                 _Listener(module_app(self.services, reader), sockets[0], mutual),
-                _Listener(enrol_app(self.services), sockets[1], _tls_context(pem)),
+                _Listener(public_app(self.services, settings.phone_page), sockets[1], _tls_context(pem)),
                 _Listener(console, sockets[2], None),
             ]
             await asyncio.gather(*(listener.start() for listener in self._listeners))
@@ -105,6 +117,7 @@ class PpsServer:
         self._tasks = []
         if self.services is not None:
             self.services.wakeups.close()
+            self.services.relay.phone_wakeups.close()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         self._listeners = []
         if self._database is not None:

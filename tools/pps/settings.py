@@ -5,6 +5,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_PHONE_PAGE = Path(__file__).resolve().parents[2] / "build" / "phone"
+
 
 @dataclass(frozen=True)
 class MailSettings:
@@ -31,7 +33,8 @@ class Settings:
 
     `host` is what the listeners bind to, `host_name` what modules call the server by.
     URLs left out are made from `host_name` and the module listener's port, `enrol_host` (what a user types to enrol,
-    host:port) from the enrolment listener's.
+    host:port) from the enrolment listener's, which also serves phones: `phone_url` (of the page, in messages) follows
+    from `enrol_host`, and `phone_page` is the folder that the page is in.
     """
 
     data_dir: Path
@@ -44,6 +47,8 @@ class Settings:
     credential_url: str | None = None
     energy_url: str | None = None
     enrol_host: str | None = None
+    phone_url: str | None = None
+    phone_page: Path = _PHONE_PAGE
     energy_ca_der: bytes | None = field(default=None, repr=False)
     mail: MailSettings | None = None
     sms: SmsSettings | None = None

@@ -1,7 +1,8 @@
-"""Who waits for news of which module.
+"""Who waits for news of which module, or of which of the relay's conversations.
 
-A poll waits on an event of this process. News that another replica wrote is found by comparing the modules'
-news_version in the database once a second, in one query for all that wait.
+A poll waits on an event of this process. News that another replica wrote is found by comparing versions in the database
+once a second, in one query for all that wait: the modules' news_version. A phone waits for its conversation in the same
+way; read conversation for module, then.
 """
 
 import asyncio
@@ -59,6 +60,11 @@ class Wakeups:
                 for module_id, watches in self._watches.items()
                 if any(watch.version is not None for watch in watches)
             ]
+
+    def count(self, module_id):
+        """How many wait for news of a module."""
+        with self._lock:
+            return len(self._watches.get(module_id, ()))
 
     def notify(self, module_id):
         """There may be news of this module."""

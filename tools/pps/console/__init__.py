@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from tools.pps.console import views
 from tools.pps.console.session import SessionCookie
 from tools.pps.errors import ServiceError
-from tools.pps.middleware import BodyLimit, ErrorBoundary
+from tools.pps.middleware import AddedHeaders, BodyLimit, ErrorBoundary
 
 _STATIC = Path(__file__).parent.with_name("static")
 
@@ -46,24 +46,12 @@ def build_console(services, key, enrol_host, *, behind_https=False):
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(OperationalError, _internal)
     app.add_exception_handler(Exception, _internal)
-    return _SafeHeaders(ErrorBoundary(BodyLimit(app)))
+    return AddedHeaders(ErrorBoundary(BodyLimit(app)), _safe_headers)
 
 
-class _SafeHeaders:
-    """Adds the headers that keep other sites, and caches, out of every answer."""
-
-    def __init__(self, app):
-        self._app = app
-
-    async def __call__(self, scope, receive, send):
-        async def send_with_headers(message):
-            if message["type"] == "http.response.start":
-                static = scope["path"].startswith("/static/")
-                caching = (b"cache-control", b"no-cache" if static else b"no-store")
-                message["headers"] = [*message["headers"], *_HEADERS, caching]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+def _safe_headers(path):
+    """What keeps other sites, and caches, out of an answer."""
+    return [*_HEADERS, (b"cache-control", b"no-cache" if path.startswith("/static/") else b"no-store")]
 
 
 async def _sign_in(request, error):

@@ -45,6 +45,7 @@ class IssueForm:
     values: dict
     chosen: set
     recover: bool
+    relay: bool = False
     problems: dict = field(default_factory=dict)
 
 
@@ -62,7 +63,7 @@ def read_issue_form(posted, task, text):
     names = (*LIMITS, "channel", "recipient", "language", "lifetime", "lifetime_unit")
     values = {name: posted.get(name, "").strip() for name in names}
     chosen = {(action, group) for action in ACTIONS for group in GROUPS if posted.get(f"{action}_{group}") == "on"}
-    form = IssueForm(task, values, chosen, posted.get("recover") == "on")
+    form = IssueForm(task, values, chosen, posted.get("recover") == "on", posted.get("relay") == "on")
     numbers = {}
     for name, (bounds, _) in LIMITS.items():
         numbers[name] = _whole(values[name], *bounds)
@@ -97,6 +98,7 @@ def read_issue_form(posted, task, text):
         language=values["language"],
         scope=scope,
         lifetime_s=lifetime_s,
+        relay=form.relay,
         form_token=posted.get("once", "")[:64] or None,
         **numbers,
     )

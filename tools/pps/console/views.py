@@ -226,6 +226,7 @@ def module(visit: Reader, serial: str):
         "module.html",
         module=found,
         credentials=credentials,
+        relay_open=services.relay.is_open(found.id),
         code=services.enrolment.newest_code(found.id),
         alarms=services.fleet.alarms(found.id),
         records=records,

@@ -13,6 +13,7 @@ from tools.pps.services.enrolment import Enrolment
 from tools.pps.services.fleet import Fleet
 from tools.pps.services.operators import Operators
 from tools.pps.services.outbox import Outbox
+from tools.pps.services.relay import Relay
 from tools.pps.wakeups import Wakeups
 
 
@@ -29,13 +30,15 @@ class Services:
     audit: AuditTrail
     outbox: Outbox
     operators: Operators
+    relay: Relay
 
 
-def build_services(database, authority, endpoints, *, channels=(), clock=time.time):
+def build_services(database, authority, endpoints, *, channels=(), phone_url=None, clock=time.time):
     """The services of one process.
 
     authority: signs for modules (`sign_connection_request`, `certificate_der`). endpoints: what enrolment tells
-    a module (see Endpoints). channels: those of `email`, `sms` that a gateway delivers. clock: UTC seconds.
+    a module (see Endpoints). channels: those of `email`, `sms` that a gateway delivers. phone_url: of the page for
+    phones, where there is one. clock: UTC seconds.
     """
 
     def now():
@@ -46,9 +49,10 @@ def build_services(database, authority, endpoints, *, channels=(), clock=time.ti
         now=now,
         wakeups=wakeups,
         fleet=Fleet(database, now),
-        credentials=Credentials(database, now, wakeups, frozenset(channels)),
+        credentials=Credentials(database, now, wakeups, frozenset(channels), phone_url),
         enrolment=Enrolment(database, now, authority, endpoints),
         audit=AuditTrail(database, now),
         outbox=Outbox(database, now),
         operators=Operators(database, now),
+        relay=Relay(database, now, wakeups, Wakeups()),
     )

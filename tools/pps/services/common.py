@@ -1,12 +1,13 @@
 """Queries that several services share. All take a session and belong to the caller's transaction."""
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tools.pps.errors import ServiceError
 from tools.pps.identity import CONNECTION
-from tools.pps.models import Alarm, ConnectionCertificate, Message, Module, OperatorAction
+from tools.pps.models import Alarm, ConnectionCertificate, Message, Module, OperatorAction, RelayConversation
 
 _ONE_OPEN = ("rollback", "audit_conflict")
+_LAST_WORDS_S = 30
 
 
 def module_by_serial(session, serial, *, lock=False):
@@ -73,6 +74,15 @@ def erase_text(session, credential, now, *, dropped):
         message.status = "dropped"
     message.text = None
     message.erased_at = now
+
+
+def limit_relay(session, credential, now):
+    """A credential has ended, and with it what goes through the relay: the module may still say so."""
+    session.execute(
+        update(RelayConversation)
+        .where(RelayConversation.credential_id == credential.id, RelayConversation.ended_at.is_(None))
+        .values(last_at=now + _LAST_WORDS_S)
+    )
 
 
 def note_action(session, now, operator, action, module=None, **detail):

@@ -1,5 +1,6 @@
 """One-time credentials: made, handed to the module, acknowledged, revoked (R6, R7, R8, R11; S4, S7)."""
 
+import hashlib
 import secrets
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from tools.pps.models import OPEN_STATUSES, Credential, Message, Module
 from tools.pps.services.common import (
     erase_text,
     erase_verifier,
+    limit_relay,
     module_by_serial,
     module_of,
     note_action,
@@ -25,6 +27,7 @@ GROUPS = ("customer", "usage_history", "site", "capacity", "connection")
 CHANNEL_LIFETIME_S = {"email": 24 * 3600, "sms": 600}
 
 ID_DIGITS = 8
+TOKEN_BYTES = 16
 PASSWORD_DIGITS = (8, 16)
 LIFETIME_S = (60, 365 * 24 * 3600)
 MAX_SUCCESSES = (1, 1000)
@@ -63,7 +66,10 @@ EVERYTHING = Scope(see=GROUPS, change=GROUPS, delete=GROUPS)
 
 @dataclass(frozen=True)
 class CredentialOrder:
-    """What an operator asks for. lifetime_s: seconds, None = no limit, CHANNEL_DEFAULT. ServiceError bad_request."""
+    """What an operator asks for. lifetime_s: seconds, None = no limit, CHANNEL_DEFAULT; relay: from afar, too.
+
+    ServiceError bad_request.
+    """
 
     channel: str
     recipient: str
@@ -75,6 +81,7 @@ class CredentialOrder:
     max_changes: int = 20
     password_digits: int = PASSWORD_DIGITS[0]
     iterations: int = DEFAULT_ITERATIONS
+    relay: bool = False
     form_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -133,7 +140,8 @@ def derive_verifier(user_id, password, serial, salt, iterations):
 
 
 class Credentials:
-    def __init__(self, database, now, wakeups, delivered_channels):
+    def __init__(self, database, now, wakeups, delivered_channels, phone_url):
+        self._phone_url = phone_url
         self._database = database
         self._now = now
         self._wakeups = wakeups
@@ -142,8 +150,12 @@ class Credentials:
     def issue(self, serial, order, operator):
         """Make a credential for a module; it replaces the one before as soon as the module has it.
 
-        Returns IssuedCredential. ServiceError unknown_module; conflict where the form was sent before.
+        Returns IssuedCredential. ServiceError unknown_module; conflict where the form was sent before; bad_request:
+        through the relay, and there is no page for phones.
         """
+        token = secrets.token_hex(TOKEN_BYTES) if order.relay else None
+        if token and not self._phone_url:
+            raise ServiceError("bad_request", "relay: there is no page for phones")
         user_id = _digits(ID_DIGITS)
         password = _digits(order.password_digits)
         salt = secrets.token_bytes(16)
@@ -174,10 +186,12 @@ class Credentials:
                     issued_at=now,
                     issued_by=operator,
                     form_token=order.form_token,
+                    relay_hash=token and token_hash(token),
                 )
                 session.add(credential)
                 session.flush()
-                text = user_message(order, module.name, serial, user_id, password)
+                link = token and f"{self._phone_url}#relay={token}"
+                text = user_message(order, module.name, serial, user_id, password, link)
                 session.add(
                     Message(
                         module_id=module.id,
@@ -307,6 +321,11 @@ def accept_reported(session, credential, module, now):
         _accept(session, credential, module, now)
 
 
+def token_hash(token):
+    """What the server keeps of a relay's token (32 hex digits): SHA-256, hex."""
+    return hashlib.sha256(bytes.fromhex(token)).hexdigest()
+
+
 def _digits(count):
     return "".join(secrets.choice("0123456789") for _ in range(count))
 
@@ -348,6 +367,7 @@ def _close(session, credential, status, now):
     credential.closed_at = now
     erase_verifier(credential)
     erase_text(session, credential, now, dropped=True)
+    limit_relay(session, credential, now)
 
 
 def _as_wire(credential):

@@ -7,10 +7,11 @@ from sqlalchemy.exc import IntegrityError
 
 from tools.pps.errors import ServiceError
 from tools.pps.identity import CONNECTION
-from tools.pps.models import HIGHEST, OPEN_STATUSES, Alarm, ConnectionCertificate, Credential, Module
+from tools.pps.models import HIGHEST, OPEN_STATUSES, USED_UP, Alarm, ConnectionCertificate, Credential, Module
 from tools.pps.services.common import (
     certificate_of,
     end_alarms,
+    limit_relay,
     module_by_serial,
     module_of,
     note_action,
@@ -184,6 +185,8 @@ def _take_credential_report(session, module, identity, report, now):
     if credential.status == "accepted":
         credential.status = "ended"
         credential.closed_at = now
+        if report["ended"] not in USED_UP:
+            limit_relay(session, credential, now)
     if report["ended"] == "wiped" and credential.scope["recover"] and not credential.wipe_seen:
         credential.wipe_seen = True
         _forget(module)
