@@ -100,12 +100,17 @@ class Control:
 
     def begin(self, door):
         """Count an attempt in flash (S1); returns an `Attempt` to be settled within a minute. Raises `AuthError`."""
-        credential = self._need_usable(door)
-        if self.delay_ms():
-            raise self._error("delayed", door)
+        credential = self.check(door)
         self._attempts.begin(door, credential.issuer, self._clock.powered_s())
         self._attempt = Attempt(self, credential, door, self._clock.uptime_ms())
         return self._attempt
+
+    def check(self, door):
+        """The credential that an attempt would be judged by now. The `AuthError` of `begin`, where it would refuse."""
+        credential = self._need_usable(door)
+        if self.delay_ms():
+            raise self._error("delayed", door)
+        return credential
 
     def _succeeded(self, attempt):
         door = attempt.door

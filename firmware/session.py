@@ -133,6 +133,16 @@ class Session:
         return self._units.vault.generation
 
     @property
+    def seconds_left(self):
+        """Of the credential; None without a lifetime."""
+        return self._credential.seconds_left()
+
+    @property
+    def idle_ms_left(self):
+        """Until it ends for want of activity."""
+        return max(self._touched_ms + settings.SESSION_IDLE_MS - self._units.clock.uptime_ms(), 0)
+
+    @property
     def may_recover(self):
         """True if `wipe` is what this session is for."""
         return self._tamper is not None and self._credential.may_recover
@@ -160,6 +170,11 @@ class Session:
         """The field's text for a screen, "" where none is set."""
         self._need("see", field_id >> 4)
         return self._read().text(field_id)
+
+    def prior(self, request_number, expected_generation):
+        """The `Result` of a request that was done before (S6), None where it may be done now; else `SessionError`."""
+        self._need_open()
+        return self._prior(self._read(), request_number, expected_generation)
 
     def change(self, request_number, expected_generation, changes):
         """Set fields: {field_id: value as `unique_info.check` takes it}. All of them or none."""
@@ -237,21 +252,13 @@ class Session:
 
     def _apply(self, request_number, expected_generation, event, values, subject, purge=False):
         """Commit values ({field_id: bytes or None}) unless this request was answered before (S6)."""
-        if not values or not 1 <= request_number <= _U32_MAX:
+        if not values:
             raise SessionError("not_allowed")
         units = self._units
         info = self._read()
-        last = info.get(_LAST_REQUEST)
-        if last and last[:_ID_SIZE] == self._id:
-            number = struct.unpack_from("<I", last, _ID_SIZE)[0]
-            if request_number == number:
-                return Result(self.generation, self.changes_left, True)
-            if request_number < number:
-                raise SessionError("stale")
-        if expected_generation != self.generation:
-            raise SessionError("stale")
-        if not self.changes_left:
-            raise SessionError("used_up")
+        done = self._prior(info, request_number, expected_generation)
+        if done:
+            return done
         values[_LAST_REQUEST] = self._id + struct.pack("<I", request_number)
         items = info.with_changes(values)
         del values[_LAST_REQUEST]
@@ -267,6 +274,22 @@ class Session:
             units.acquisition.current()  # ends the credential with its last change
         units.finish_purge()
         return Result(self.generation, self.changes_left, False)
+
+    def _prior(self, info, request_number, expected_generation):
+        if not 1 <= request_number <= _U32_MAX:
+            raise SessionError("not_allowed")
+        last = info.get(_LAST_REQUEST)
+        if last and last[:_ID_SIZE] == self._id:
+            number = struct.unpack_from("<I", last, _ID_SIZE)[0]
+            if request_number == number:
+                return Result(self.generation, self.changes_left, True)
+            if request_number < number:
+                raise SessionError("stale")
+        if expected_generation != self.generation:
+            raise SessionError("stale")
+        if not self.changes_left:
+            raise SessionError("used_up")
+        return None
 
     def _read(self):
         """The unique information now. An open session is over when it was tampered with."""

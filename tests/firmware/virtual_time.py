@@ -89,6 +89,9 @@ else:
         try:
             return loop.run_until_complete(coroutine)
         finally:
-            for task in asyncio.all_tasks(loop):
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
                 task.cancel()
+            if tasks:
+                loop.run_until_complete(asyncio.wait(tasks))
             loop.close()
