@@ -79,6 +79,9 @@ LINK_HELLO_S = 600
 LINK_NONCE_MS = 10_000  # how long after its nonce a time may come (S15)
 LINK_POLL_WAIT_S = 25
 LINK_AUDIT_RECORDS = 8  # in one request
+RELAY_POLL_WAIT_S = 5  # while a phone has a conversation
+RELAY_ANSWER_MS = 1_000  # how long a poll is put off for the answer to a phone
+RELAY_WRITE_S = 10  # for a server, or a phone, that takes nothing
 ENROL_ITERATIONS = 20_000
 NTP_TIMEOUT_MS = 5_000
 

@@ -18,8 +18,10 @@ from firmware.link.transport import mutual_context, open_connection
 _POLL = "/v1/module/poll"
 _ACK = "/v1/module/ack"
 _AUDIT = "/v1/module/audit"
+_RELAY = "/v1/module/relay"
 
 _NONCE_BYTES = const(16)
+_CONFLICT = const(409)
 _TOO_MANY = const(429)
 _MAY_ASK = (429, 503)  # to be left alone
 _IDLE_POLL_MS = const(1_000)  # least time between polls that bring nothing
@@ -37,7 +39,8 @@ class ServerLink:
     endpoints: callable that yields Endpoint, best first; asked again after `connection_changed`.
     acquisition, audit, clock: the units. state: callable, the dict `state` of hello. on_rollback: called when the
     server has seen more than there is (S10). random(size): bytes. date_help: coroutine function that is tried when
-    dates of certificates do not fit, to learn the time by NTP; may raise LinkError.
+    dates of certificates do not fit, to learn the time by NTP; may raise LinkError. relay: the `Relay` whose frames
+    go this way, if any.
 
     online, error (code or None), server_code (of the server's refusal, or None), issuer (settings.ISSUER_...):
     for screens; listeners are called when they change. Codes beside docs/architecture.md's: no_server (nothing to
@@ -58,6 +61,7 @@ class ServerLink:
         serial,
         firmware_version,
         date_help=None,
+        relay=None,
         sleep_ms=_sleep_ms,
         limits=None,
         connect=open_connection,
@@ -73,6 +77,9 @@ class ServerLink:
         self._serial = serial
         self._firmware_version = firmware_version
         self._date_help = date_help
+        self._relay = relay
+        if relay:
+            relay.ready = self._relay_ready
         self._sleep_ms = sleep_ms
         self._limits = limits
         self._connect = connect
@@ -89,6 +96,7 @@ class ServerLink:
         self._failures = 0  # in a row
         self._waiting = None  # task that may be woken
         self._woken = False
+        self._napping = False  # it waits for the answer to a phone
         self._held = False  # the server wants to be left alone
         self._lent = None  # an Event while somebody else has the buffer, or waits for it: set once the link rests
 
@@ -115,6 +123,7 @@ class ServerLink:
         An exchange that is under way is waited for; a poll is broken off.
         """
         self._lent = asyncio.Event()
+        self._rest_relay(True)
         self._wake()
         await self._lent.wait()
         return self._buffer
@@ -122,6 +131,7 @@ class ServerLink:
     def take_back(self):
         """Go on with the buffer; also where it was never lent."""
         self._lent = None
+        self._rest_relay(False)
         self._hello_due = True
         self._wake()
 
@@ -158,6 +168,8 @@ class ServerLink:
             return left_ms
         elif self._acknowledgement:
             await self._acknowledge()
+        elif self._relay and self._relay.has_word:
+            return await self._pass_on()
         elif not await self._upload():
             return await self._poll()
         return 0
@@ -290,20 +302,49 @@ class ServerLink:
         pieces.append(b"]}")
         return pieces, first
 
+    async def _pass_on(self):
+        """Tell the server what a phone is to get; returns the pause after it."""
+        relay = self._relay
+        try:
+            await self._client.call(_RELAY, relay.request())
+        except LinkError as error:
+            status = error.status if isinstance(error, StatusError) else 0
+            if status == _TOO_MANY:
+                return _IDLE_POLL_MS
+            if relay.ending or status and status < 500:
+                relay.forget()  # nobody is served by saying it again
+            if status != _CONFLICT:
+                raise
+            return 0
+        relay.told()
+        return 0
+
     async def _poll(self):
-        """Wait for a credential or a revocation; returns the pause after it."""
+        """Wait for a credential, a revocation or a phone's frame; returns the pause after it."""
         issuer = self.issuer
+        relay = self._relay
+        wait_s = settings.LINK_POLL_WAIT_S
+        if relay and relay.is_open:
+            wait_s = settings.RELAY_POLL_WAIT_S
+            if relay.answer_due:
+                # To break off a poll for the answer would cost a handshake.
+                self._napping = True
+                await self._interruptible(self._sleep_ms(settings.RELAY_ANSWER_MS))
+                self._napping = False
+                if relay.has_word or self._hello_due or self._reopen or self._lent:
+                    return 0
+                wait_s = 0
         message = {
             "protocol": settings.LINK_PROTOCOL,
             "sequence": self._acquisition.highest(issuer),
             "revoked": self._acquisition.revoked(issuer),
-            "wait_s": settings.LINK_POLL_WAIT_S,
+            "wait_s": wait_s,
         }
+        if relay and relay.is_open:
+            message["relay"] = relay.asked()
         asked_ms = self._clock.uptime_ms()
-        answer = await self._interruptible(
-            self._client.call(_POLL, (messages.encode(message),), settings.LINK_POLL_WAIT_S * 1000)
-        )
-        if answer is None or self._take(answer, issuer):
+        answer = await self._interruptible(self._client.call(_POLL, (messages.encode(message),), wait_s * 1000))
+        if answer is None or self._take(answer, issuer) or not wait_s:
             return 0
         return max(0, asked_ms + _IDLE_POLL_MS - self._clock.uptime_ms())
 
@@ -328,7 +369,17 @@ class ServerLink:
                 raise LinkError("no_time")
             self._acknowledgement = sequence, result, code
             news = news or result == "accepted"
+        if self._relay:
+            news = self._relay.take(answer.get("relay")) or news
         return news
+
+    def _rest_relay(self, resting):
+        if self._relay:
+            self._relay.resting = resting
+
+    def _relay_ready(self):
+        if self._napping:
+            self._wake()
 
     async def _interruptible(self, awaitable):
         """What it returns, or None if it was broken off by `_wake`."""

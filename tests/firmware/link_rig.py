@@ -31,7 +31,7 @@ class Refusal:
 
 
 class Server:
-    """Answers by `hello`, `poll`, `ack`, `audit`: callables that are given the message.
+    """Answers by `hello`, `poll`, `ack`, `audit`, `relay`: callables that are given the message.
 
     They return a dict, a Refusal, None (no answer before `push`), or raise LinkError: the connection ends so.
     """
@@ -47,6 +47,7 @@ class Server:
         self.poll = lambda message: None
         self.ack = lambda message: {"ok": True}
         self.audit = lambda message: {"through": message["records"][-1]["number"]}
+        self.relay = lambda message: {"ok": True}
 
     def good_hello(self, message):
         state = message["state"]
@@ -126,7 +127,7 @@ class _Connection:
 class LinkRig:
     """`rig`: the module; `server`; `link`, whose pauses are in `pauses_ms` and take no time."""
 
-    def __init__(self, rig=None, role=CREDENTIAL, now=None, jitter=b"\x80\x00", rolled_back=None):
+    def __init__(self, rig=None, role=CREDENTIAL, now=None, jitter=b"\x80\x00", rolled_back=None, relay=None):
         self.rig = rig or module(now=now)
         self.server = Server(self.rig)
         self.endpoints = [Endpoint()]
@@ -151,6 +152,7 @@ class LinkRig:
             SERIAL,
             "1.2.3",
             self._help,
+            relay,
             self.sleep_ms,
             connect=self.server.connect,
         )
