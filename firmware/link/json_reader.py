@@ -19,11 +19,14 @@ _CONTAINER_COST = const(96)
 _SPACE = b" \t\r\n"
 _DIGITS = b"0123456789"
 _NUMBER = b"+-.eE0123456789"
-_ESCAPES = {0x22: '"', 0x5C: "\\", 0x2F: "/", 0x62: "\b", 0x66: "\f", 0x6E: "\n", 0x72: "\r", 0x74: "\t"}
+_ESCAPES = {0x22: 0x22, 0x5C: 0x5C, 0x2F: 0x2F, 0x62: 0x08, 0x66: 0x0C, 0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09}
 
 
 def read_json(data, budget_bytes):
-    """The one value that a memoryview holds. LinkError: bad_json; too_large for what would take more heap."""
+    """The one value that a memoryview holds, which is overwritten in parts.
+
+    LinkError: bad_json; too_large for what would take more heap.
+    """
     reader = _Reader(data, budget_bytes)
     try:
         value = reader.value(0)
@@ -151,34 +154,37 @@ class _Reader:
         return float(text)
 
     def _string(self):
+        # What is escaped is put right in the buffer: a text that grows piece by piece costs the square of its length.
         data = self.data
-        start = position = self.position + 1
+        start = end = position = self.position + 1
         self._spend(_TEXT_COST)
-        text = ""
         while True:
             byte = data[position]
-            if byte == 0x22 or byte == 0x5C:
-                self._spend(position - start + 1)
-                text += str(data[start:position], "utf-8")
-                if byte == 0x22:
-                    self.position = position + 1
-                    return text
-                self.position = position + 1
-                text += self._escape()
-                start = position = self.position
-            elif byte < 0x20:
+            position += 1
+            if byte == 0x22:
+                break
+            if byte < 0x20:
                 raise ValueError
-            else:
+            if byte == 0x5C:
+                byte = data[position]
                 position += 1
+                if byte == 0x75:
+                    self.position = position
+                    for byte in chr(self._code_point()).encode():
+                        data[end] = byte
+                        end += 1
+                    position = self.position
+                    continue
+                byte = _ESCAPES.get(byte)
+                if byte is None:
+                    raise ValueError
+            data[end] = byte
+            end += 1
+        self.position = position
+        self._spend(end - start + 1)
+        return str(data[start:end], "utf-8")
 
-    def _escape(self):
-        letter = self.data[self.position]
-        self.position += 1
-        if letter != 0x75:
-            character = _ESCAPES.get(letter)
-            if character is None:
-                raise ValueError
-            return character
+    def _code_point(self):
         code = self._hex4()
         if 0xD800 <= code < 0xDC00:
             if self.data[self.position : self.position + 2] != b"\\u":
@@ -190,7 +196,7 @@ class _Reader:
             code = 0x10000 + (code - 0xD800 << 10) + low - 0xDC00
         elif 0xDC00 <= code < 0xE000:
             raise ValueError
-        return chr(code)
+        return code
 
     def _hex4(self):
         text = str(self.data[self.position : self.position + 4], "utf-8")

@@ -1,5 +1,6 @@
 """The JSON reader: all of RFC 8259 and nothing else, within its budget."""
 
+import gc
 import json
 import sys
 
@@ -50,6 +51,21 @@ def test_values():
         found = _read(text)
         assert found == value, text
         assert type(found) is type(value), text
+
+
+def test_r27_a_text_of_nothing_but_escapes_takes_no_more_heap_than_twice_its_length():
+    """Text that grew with each escape would take the square of it, and the time to collect that."""
+    size = 2000
+    data = memoryview(bytearray(b'"' + b"\\n" * size + b'"'))
+    allocated = getattr(gc, "mem_alloc", lambda: 0)  # CPython does not tell
+    gc.collect()
+    gc.disable()
+    before = allocated()
+    text = read_json(data, _BUDGET)
+    taken = allocated() - before
+    gc.enable()
+    assert text == "\n" * size
+    assert taken <= 2 * size, taken
 
 
 def test_the_same_as_the_interpreters_own_for_what_the_interpreter_writes():
