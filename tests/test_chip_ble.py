@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 
 import pytest
+from bumble.transport import open_transport
 
 from tests.ble_rig import in_the_air
-from tools.sim.air import Air
+from tools.sim.air import Air, Radio
 from tools.sim.chips import ble as chip
 from tools.sim.chips.ble import Ble
 from tools.sim.phone_radio import PhoneRadio
@@ -366,11 +367,21 @@ def test_advertising_takes_no_connections_stops_and_ends_with_a_reset(tmp_path):
 # Without an interpreter
 
 
+async def begin(one):
+    """Switch a chip on, and advertise the module's service; returns the advertising data."""
+    await one.power_on(100, "house")
+    service = [bytes.fromhex(start + "28e64c56a4d1f27e4c2bfcfb")[::-1] for start in UUIDS]
+    one.register([(service[0], [(service[1], 0x12, []), (service[2], 0x0C, []), (service[3], 0x10, [])])])
+    data = b"\x11\x07" + service[0] + b"\x05\xff\xff\xff\x01\x00"
+    await one.advertise(50_000, data, b"\x06\x09house", True)
+    return data
+
+
 @contextlib.asynccontextmanager
-async def radios(count=2):
-    """(chip, its events, phones): an advertising chip that echoes nothing, and phones around it."""
-    air = Air()
-    one = Ble(air, b"\x02\0\0\0\0\x01")
+async def radios(count=2, air=None, where=None):
+    """(chip, its events, advertising data, phones): a chip that advertises, and phones around it."""
+    air = air or Air()
+    one = Ble(where or air, b"\x02\0\0\0\0\x01")
     events = []
 
     def event(number, connection, payload):
@@ -380,11 +391,7 @@ async def radios(count=2):
         return answer
 
     one.on_event = event
-    await one.power_on(100, "house")
-    service = [bytes.fromhex(start + "28e64c56a4d1f27e4c2bfcfb")[::-1] for start in UUIDS]
-    one.register([(service[0], [(service[1], 0x12, []), (service[2], 0x0C, []), (service[3], 0x10, [])])])
-    data = b"\x11\x07" + service[0] + b"\x05\xff\xff\xff\x01\x00"
-    await one.advertise(50_000, data, b"\x06\x09house", True)
+    data = await begin(one)
     async with contextlib.AsyncExitStack() as stack:
         phones = [await stack.enter_async_context(PhoneRadio(air)) for _ in range(count)]
         yield one, events, data, phones
@@ -419,6 +426,29 @@ def test_a_phone_out_of_reach_is_noticed_by_both_ends_and_can_come_back():
                     await phone.scan(timeout_s=0.2)
                 phone.come_back()
             assert await (await phone.connect()).read_info() == b"info"
+
+    asyncio.run(run())
+
+
+def test_a_radio_behind_a_transport_is_found_by_phones_and_falls_silent_with_the_module(tmp_path):
+    async def run():
+        air = Air()
+        path = tmp_path / "hci"
+        controller = await open_transport(f"unix-server:{path}")
+        adapter = Radio("adapter", air)
+        controller.source.set_packet_sink(adapter)
+        adapter.host = controller.sink
+        async with radios(1, air=air, where=f"unix-client:{path}") as (one, _, _, (phone,)):
+            for _ in range(2):
+                link = await phone.connect()
+                assert await link.read_info() == b"info"
+                one.power_off()
+                assert await link.ended() == 8
+                with pytest.raises(TimeoutError):
+                    await phone.scan(timeout_s=0.2)
+                await begin(one)
+        await one.closed()
+        await controller.close()
 
     asyncio.run(run())
 

@@ -21,6 +21,7 @@ def main(arguments=None):
     run.add_argument("--port", type=int, default=8000, help="of the page; 0 = any free one (default: 8000)")
     run.add_argument("--fresh", action="store_true", help="start anew: another module, server and certificates")
     run.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
+    run.add_argument("--radio", help="a Bluetooth adapter as Bumble names it (usb:0), for real phones; see docs/ble.md")
     demo = commands.add_parser("demo", help="operation 1 unattended; exit code 0 only if every step was ok")
     demo.add_argument("--pictures", action="store_true", help="print displays dot by dot")
     demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
@@ -50,7 +51,13 @@ def _house(options):
     if options.overlay:
         for path in options.overlay.rglob("*.py"):
             overlay[path.relative_to(options.overlay).as_posix()] = path.read_text()
-    return House(options.folder, overlay=overlay, heap=options.heap, micropython=options.interpreter.absolute())
+    return House(
+        options.folder,
+        overlay=overlay,
+        heap=options.heap,
+        micropython=options.interpreter.absolute(),
+        ble=getattr(options, "radio", None),
+    )
 
 
 async def _describe(house):

@@ -2,8 +2,8 @@
 
 Corrected here, for Bumble 0.0.236: a scan response is delivered, and says something else than the advertising
 data; who takes no connections gets none; of two that answer the same advertisement one is connected; a
-connection that nobody answers can be given up. Added: peers that are gone without a word, and peers that take
-nothing.
+connection that nobody answers can be given up; a reset ends connections and advertising. Added: peers that are
+gone without a word, and peers that take nothing.
 """
 
 import asyncio
@@ -33,13 +33,17 @@ class Air(LocalLink):
     def lose(self, radio):
         """Out of reach or without power, from one moment to the next. Those connected with it notice later."""
         self._silent.add(radio)
-        loop = asyncio.get_running_loop()
-        for connection in list(radio.le_connections.values()):
-            loop.call_later(SUPERVISION_S, radio.expire, connection)
+        for connection in radio.le_connections.values():
+            asyncio.get_running_loop().call_later(SUPERVISION_S, radio.expire, connection)
+        self.leave_peers(radio)
+
+    def leave_peers(self, radio):
+        """Those connected with it hear nothing more on these connections."""
+        for connection in radio.le_connections.values():
             peer = self.find_le_controller(connection.peer_address)
             other = peer and peer.le_connections.get(connection.self_address)
             if other:
-                loop.call_later(SUPERVISION_S, peer.expire, other)
+                asyncio.get_running_loop().call_later(SUPERVISION_S, peer.expire, other)
 
     def find_again(self, radio):
         """Back within reach."""
@@ -125,6 +129,14 @@ class Radio(Controller):
         waiting, self._waiting = self._waiting, []
         for packet in waiting:
             self.on_hci_acl_data_packet(packet)
+
+    def on_hci_reset_command(self, command):
+        self.link.leave_peers(self)
+        self.le_connections.clear()
+        for advertised in self.advertising_sets.values():
+            advertised.stop()
+        self.advertising_sets.clear()
+        return super().on_hci_reset_command(command)
 
     def on_hci_acl_data_packet(self, packet):
         connection = self.find_le_connection_by_handle(packet.connection_handle)

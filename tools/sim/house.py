@@ -44,10 +44,12 @@ class House:
     Attributes to look at, from start() on: `server`, `module`, `flash`,
     `mailbox`, `log`; `label` (ID and password that came with the module from the
     factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
-    All methods belong to one event loop.
+    All methods belong to one event loop. `ble` is as Module takes it.
     """
 
-    def __init__(self, folder=BUILD / "house", overlay=None, as_mpy=True, heap=HEAP, micropython=MICROPYTHON):
+    def __init__(
+        self, folder=BUILD / "house", overlay=None, as_mpy=True, heap=HEAP, micropython=MICROPYTHON, ble=None
+    ):
         self.folder = Path(folder)
         self.heap = heap
         self.as_mpy = as_mpy
@@ -62,6 +64,7 @@ class House:
         self.is_new = False
         self._overlay = overlay
         self._micropython = micropython
+        self._ble = ble
         self._watch = None
         self._flash_counts = {}  # of the second that runs, by area
 
@@ -100,6 +103,7 @@ class House:
             as_mpy=self.as_mpy,
             heap=self.heap,
             micropython=self._micropython,
+            ble=self._ble,
         )
         await self._forward(kept["ports"])
         if not FlashImage(self.flash.image()).provisioned:

@@ -28,6 +28,7 @@ MTU = 21
 # Packets for the air that all connections together may have waiting, as NimBLE's pool of buffers on the ESP32.
 PACKETS_WAITING = 36
 
+_RESET_S = 2
 _READABLE = 0x02
 _WRITABLE = 0x0C
 
@@ -62,6 +63,7 @@ class Ble:
         self._connections = {}  # the firmware's handle -> Bumble's connection
         self._own = (0, 0)  # attributes and services of Bumble's own
         self._tasks = set()
+        self._closing = None  # a task
 
     async def power_on(self, mtu, name):
         """As active(True)."""
@@ -69,6 +71,7 @@ class Ble:
             self._radio = Radio("module", self._air)
             host = Host(self._radio, self._radio)
         else:
+            await self.closed()
             self._transport = await open_transport(self._air)
             host = Host(self._transport.source, self._transport.sink)
         configuration = DeviceConfiguration(name=name, address=self._address)
@@ -85,8 +88,13 @@ class Ble:
         if self._radio:
             self._air.remove(self._radio)
         if self._transport:
-            self._start(self._transport.close())
+            self._closing = self._start(_reset_and_close(self._device, self._transport))
         self._device = self._radio = self._transport = None
+
+    async def closed(self):
+        """Wait until a real radio has been let go after power_off."""
+        if self._closing:
+            await self._closing
 
     def configure(self, mtu, name):
         server = self._device.gatt_server
@@ -236,6 +244,18 @@ class Ble:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _reset_and_close(device, transport):
+    """A real radio keeps its power: a reset makes it forget its connections and fall silent."""
+    try:
+        async with asyncio.timeout(_RESET_S):
+            await device.host.send_sync_command(hci.HCI_Reset_Command())
+    except (TimeoutError, hci.HCI_Error):
+        pass  # it has been unplugged
+    finally:
+        await transport.close()
 
 
 def _address(address):
