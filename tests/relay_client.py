@@ -1,13 +1,16 @@
 """What the tests of the relay share: a credential with a token, and a phone's end of a conversation."""
 
+import asyncio
 import base64
 import re
 import secrets
 
 import httpx
 
+from firmware.errors import LinkError
 from tools.pps.services.credentials import CredentialOrder
 
+_RETRY_S = 0.2
 _TOKEN = re.compile(r"#relay=([0-9a-f]{32})\b")
 
 
@@ -27,9 +30,15 @@ def numbered(*frames, first=1):
 
 
 class RelayPhone:
-    """A phone's end of one conversation, as the phone's page has it. `relay`: URL of /v1/relay."""
+    """A phone's end of one conversation, as the phone's page has it. `relay`: URL of /v1/relay.
 
-    def __init__(self, relay, token, wait_s=20):
+    patient: what fails or is put off is asked again, as it was. lossy: so is everything else, once; the first answer
+    is lost.
+    """
+
+    def __init__(self, relay, token, wait_s=20, *, patient=False, lossy=False):
+        self._patient = patient
+        self._lossy = lossy
         self.name = secrets.token_hex(8)
         self.closed = False
         self._relay = relay
@@ -74,11 +83,46 @@ class RelayPhone:
         """Leave without a word."""
         await self._client.aclose()
 
+    async def _ask(self, body):
+        while True:
+            try:
+                status, answer = await self.ask(body)
+            except httpx.TransportError:
+                status = None
+            if not self._patient or status not in (None, 429, 500, 503):
+                return status, answer
+            await asyncio.sleep(_RETRY_S)
+
     async def _exchange(self, body):
-        status, answer = await self.ask(body)
+        if self._lossy:
+            await self._ask(body)
+        status, answer = await self._ask(body)
         assert status == 200, (status, answer)
         for each in answer["frames"]:
             assert each["number"] == self._received + 1
             self._received += 1
             self._frames.append(base64.b64decode(each["frame"]))
         self.closed = answer["closed"]
+
+
+class RelayPhoneLink:
+    """The same as a link of `tools.phone.client.PhoneClient`."""
+
+    def __init__(self, *arguments, **options):
+        self.phone = RelayPhone(*arguments, **options)
+        self._left = b""
+
+    async def read_into(self, view):
+        self._left = self._left or await self.phone.read()
+        count = min(len(view), len(self._left))
+        view[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    async def write(self, frame):
+        if self.phone.closed:
+            raise LinkError("closed")
+        await self.phone.write(bytes(frame))
+
+    def close(self):
+        self.phone.closed = True
