@@ -10,6 +10,7 @@ import time
 
 from tools.flash import layout
 from tools.flash.image import FlashImage
+from tools.font.reader import find
 from tools.pps.services.credentials import GROUPS, Scope
 from tools.sim import typing
 from tools.sim.evidence import Evidence, found_in, key_fits
@@ -82,7 +83,7 @@ class Demo:
         async with self._step("A module comes from the factory: own key, own label, empty vault", "R10 R28") as step:
             await self._see(step, "情報モジュール", "通信 正常")
             image = self._evidence.flash()
-            step.check("flash: provisioned, every seal holds", image.sound)
+            step.check("flash: provisioned, every seal holds", image.seals_hold)
             step.check(f"flash: serial number {SERIAL}", self._identity(image, "serial") == SERIAL)
             certified = key_fits(self._identity(image, "private_key"), self._identity(image, "certificate"))
             step.check("flash: the factory certificate is for the module's own key", certified)
@@ -92,6 +93,8 @@ class Demo:
         async with self._step("The operator issues a one-time credential; it goes to the technician", "R6 S4") as step:
             began = time.monotonic()
             letters = len(self._house.mailbox.letters)
+            await self._until(self._evidence.is_polled)
+            delivery = self._evidence.follow_delivery()
             # As the console does it: five authentications instead of three, for the story's sake.
             self._credential = await self._issue(max_successes=5)
             letter = await self._house.mailbox.wait_letter(letters + 1)
@@ -104,22 +107,27 @@ class Demo:
             await self._see(step, "受付中", "5回")
             await self._until(lambda: self._server_credential()["status"] == "accepted")
             row = self._server_credential()
-            step.check(f"flash: credential {sequence} is there, {arrived_s:.1f} s after it was issued", True)
+            came = f"flash: credential {sequence} came with the poll that waited, {arrived_s:.1f} s after the order"
+            step.check(came, delivery.arrived and delivery.polls == 0)
             gone = row["w0"] is None and row["l"] is None and row["salt"] is None
             step.check("database: acknowledged, the verifier erased", gone)
             await self._until(lambda: not self._evidence.in_database(*secrets))
             step.check("database: neither ID nor password is in the file", True)
 
     async def authenticate(self):
-        async with self._step("A wrong password: counted in flash, told on a failure screen", "R9 R13 R14 S1") as step:
+        title = "A wrong password: counted in flash before it is judged, told on a failure screen"
+        async with self._step(title, "R9 R13 R14 S1") as step:
             password = self._credential.password
             wrong = password[:-1] + str((int(password[-1]) + 1) % 10)
-            await self._authenticate(step, self._credential.id, wrong, _JAPANESE)
+            image, _ = await asyncio.gather(
+                self._flash_while("確認しています", "認証できません"),
+                self._authenticate(step, self._credential.id, wrong, _JAPANESE),
+            )
+            counted = self._counts(image.totals()) == (1, 1, 0)
+            step.check("flash, while the display said that it is being checked: 1 attempt, 1 failure", counted)
             await self._see(step, "認証できません", "あと4回入力できます")
             totals = self._evidence.flash().totals()
             step.check("flash: 1 attempt, 1 failure, no success", self._counts(totals) == (1, 1, 0))
-            kinds = [record.values["kind"] for record in self._evidence.flash().rings["attempts"]]
-            step.check("flash: the attempt was written before it was judged", 1 in kinds)
             await self._press("B")
         async with self._step("The right one: the change screen", "R14") as step:
             await self._authenticate(step, *self._secrets(), _JAPANESE)
@@ -164,7 +172,7 @@ class Demo:
             image = self._evidence.flash()
             private_key = image.field("private_key")
             step.check("flash: the certificate is for the key that lies beside it", self._has_connection(image))
-            step.check("flash: every seal holds", image.sound)
+            step.check("flash: every seal holds", image.seals_hold)
             step.check("database: the key is nowhere in the file", not self._evidence.in_database(private_key))
             used = self._evidence.row("SELECT status, key FROM enrolment_codes ORDER BY id DESC")
             step.check("database: the code is used, its key erased", (used["status"], used["key"]) == ("used", None))
@@ -197,7 +205,7 @@ class Demo:
             await self._lose_power_by("O")
             image = await self._start_again(step, "情報モジュール", "受付中")
             step.check(f"flash: exactly the old version, {old} W", image.field("pv_capacity_w") == old)
-            step.check("flash: every seal holds", image.sound)
+            step.check("flash: every seal holds", image.seals_hold)
             totals = image.totals()
             step.check("flash: the cut gave back no attempt and no change", self._counts(totals) == (2, 1, 1))
 
@@ -220,7 +228,8 @@ class Demo:
             image = await self._start_again(step, "Inkan module", "Ready")
             step.check(f"flash: exactly the new version, {new} W", image.field("pv_capacity_w") == new)
             states = {slot.state for slot in image.slots["vault"]}
-            step.check("flash: every seal holds, the half-erased version is gone", image.sound and "blank" in states)
+            gone = image.seals_hold and "blank" in states
+            step.check("flash: every seal holds, the half-erased version is gone", gone)
 
     async def report(self):
         async with self._step("The server has learned who did what to which field; no value", "R4 R26 S11") as step:
@@ -269,7 +278,7 @@ class Demo:
             await self._press("O")
             await self._see(step, "All is wiped")
             image = self._evidence.flash()
-            step.check("flash: every seal holds, no field is left", image.sound and not self._fields(image))
+            step.check("flash: every seal holds, no field is left", image.seals_hold and not self._fields(image))
             step.check("flash: the generation went on", image.guard[0] > self._generation_of(self._image))
         async with self._step(f"Entered anew: {NEW_NAME}", "R15 R16 S19") as step:
             await self._press("O")
@@ -287,7 +296,7 @@ class Demo:
         async with self._step("An old image of all the flash is played back: the server remembers", "R3 S10") as step:
             await self._until(lambda: self._highest_generation() > self._generation_of(self._image))
             await self._house.play_back()
-            step.check("flash: an older version, and every seal of it holds", self._evidence.flash().sound)
+            step.check("flash: an older version, and every seal of it holds", self._evidence.flash().seals_hold)
             await self._see(step, "Tampering", "Old records put back")
             latched = self._evidence.flash().totals()["tamper"]
             step.check("flash: tamper is latched", latched == _TAMPER_CODES["remote_rollback"])
@@ -319,7 +328,7 @@ class Demo:
         for name, value in fields.items():
             step.check(f"flash: {name} is {value}", image.field(name) == value)
         only_one = sorted(slot.state for slot in image.slots["vault"]) == ["blank", "valid"]
-        step.check("flash: every seal holds, the version before is erased", image.sound and only_one)
+        step.check("flash: every seal holds, the version before is erased", image.seals_hold and only_one)
 
     async def _issue(self, **order):
         return await asyncio.to_thread(
@@ -345,6 +354,19 @@ class Demo:
         if show:
             step.look(frame)
             step.check("display: " + ", ".join(texts), True)
+
+    async def _flash_while(self, text, end):
+        """The flash as it was when the display showed a text for the last time before it showed another one."""
+        data = None
+
+        def look(frame):
+            nonlocal data
+            if find(frame, text):
+                data = self._house.flash.image()
+            return find(frame, end) is not None
+
+        await self._module.wait_frame(look, self._timeout_s)
+        return FlashImage(data or b"")
 
     async def _until(self, condition):
         async with asyncio.timeout(self._timeout_s):

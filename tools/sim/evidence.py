@@ -5,11 +5,13 @@ Nothing of `firmware` is imported, and the database is read as a file.
 
 import contextlib
 import sqlite3
+from types import SimpleNamespace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.x509 import load_der_x509_certificate
 
+from tools.flash import layout
 from tools.flash.image import FlashImage
 
 _BLOCK = 16
@@ -24,6 +26,31 @@ class Evidence:
     def flash(self):
         """The flash as it is now, read by the independent reader."""
         return FlashImage(self._house.flash.image())
+
+    def is_polled(self):
+        """Whether a module's poll waits at the server for something to come."""
+        return bool(self._house.server.services.wakeups.waiting())
+
+    def follow_delivery(self):
+        """Follow a credential from here to the flash. Returns an object: `polls` that began on the way, `arrived`."""
+        wakeups, flash = self._house.server.services.wakeups, self._house.flash
+        first, count = layout.AREAS["credential"]
+        found = SimpleNamespace(polls=0, arrived=False)
+        usual = wakeups.watch
+
+        def watch(key):
+            found.polls += 1
+            return usual(key)
+
+        def saw_flash(kind, sector, size):
+            if kind == "program" and first <= sector < first + count:
+                found.arrived = True
+                wakeups.watch = usual
+                flash.watchers.remove(saw_flash)
+
+        wakeups.watch = watch
+        flash.watchers.append(saw_flash)
+        return found
 
     def rows(self, query, *values):
         """Rows of a query on the server's database, as dicts."""
