@@ -6,7 +6,7 @@ TEST_WORKERS ?= 2
 # make test ARGS="tests/test_setup.py -k mirror"
 ARGS ?=
 
-.PHONY: help setup run demo test bench golden pictures openapi lint stage clean
+.PHONY: help setup run demo test fuzz bench golden pictures openapi lint stage clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ demo: setup ## operation 1 unattended, step by step
 test: setup ## every test
 	@$(PYTHON) -m tools.setup chromium
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+fuzz: setup ## what a phone can send, with new seeds until Ctrl-C or a finding
+	@$(VENV)/python -m tests.fuzz_phone $(ARGS)
 
 bench: setup ## the figures, each beside its limit
 	@$(PYTHON) -m tools.setup valgrind interpreter32
