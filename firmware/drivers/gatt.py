@@ -32,9 +32,10 @@ class GattLink:
 
     door = settings.DOOR_BLE
 
-    def __init__(self, server, handle, buffer):
+    def __init__(self, server, handle, place):
         self.handle = handle
-        self.buffer = buffer  # a ring
+        self.place = place  # of the server's
+        self._ring = server.rings[place]
         self.connection = None  # aioble's, once it has one
         self.gone = False  # the connection has ended
         self.mtu = _LEAST_MTU
@@ -88,7 +89,7 @@ class GattLink:
 
     def receive(self, data):
         """In the event: take what was written. A stream with a gap is worth nothing, so without room it ends."""
-        size = len(self.buffer)
+        size = len(self._ring)
         count = len(data)
         if count > size - self._waiting():
             self.close()
@@ -96,8 +97,8 @@ class GattLink:
         at = self._filled % size
         first = min(count, size - at)
         data = memoryview(data)
-        self.buffer[at : at + first][:] = data[:first]
-        self.buffer[: count - first][:] = data[first:]
+        self._ring[at : at + first][:] = data[:first]
+        self._ring[: count - first][:] = data[first:]
         self._filled = (self._filled + count) % (2 * size)
         self._changed.set()
 
@@ -115,16 +116,16 @@ class GattLink:
             pass
 
     def _waiting(self):
-        return (self._filled - self._taken) % (2 * len(self.buffer))
+        return (self._filled - self._taken) % (2 * len(self._ring))
 
     def _take(self, buffer):
-        size = len(self.buffer)
+        size = len(self._ring)
         count = min(self._waiting(), len(buffer))
         at = self._taken % size
         first = min(count, size - at)
         buffer = memoryview(buffer)
-        buffer[:first][:] = self.buffer[at : at + first]
-        buffer[first:count][:] = self.buffer[: count - first]
+        buffer[:first][:] = self._ring[at : at + first]
+        buffer[first:count][:] = self._ring[: count - first]
         self._taken = (self._taken + count) % (2 * size)
         return count
 
@@ -145,10 +146,10 @@ class GattServer:
         self._serve = serve
         self._ble = BLE()
         self._pass_on = ble_irq
-        self._links = []
+        self._places = [None] * settings.BLE_LINKS  # links; never longer or shorter, since events look at it any time
         self._newcomer = None  # connected, and run() has not taken care of it yet
         self._room = asyncio.Event()
-        self._rings = [memoryview(bytearray(settings.BLE_BUFFER_BYTES)) for _ in range(settings.BLE_LINKS)]
+        self.rings = [memoryview(bytearray(settings.BLE_BUFFER_BYTES)) for _ in self._places]
         self._value = b""
         self._shown = -1  # the state that is being advertised
         self._started = False  # before that aioble does not know what to do with a connection
@@ -191,7 +192,7 @@ class GattServer:
 
         while True:
             try:
-                if not self._rings:
+                if None not in self._places:
                     self._room.clear()
                     self._advertise()
                     await self._room.wait()
@@ -218,8 +219,7 @@ class GattServer:
             print("link failed:", type(error).__name__, getattr(error, "code", ""))
         link.close()
         await link.ended()
-        self._links.remove(link)
-        self._rings.append(link.buffer)
+        self._places[link.place] = None
         self._room.set()
 
     def _advertise(self):
@@ -232,7 +232,7 @@ class GattServer:
                 settings.BLE_ADVERTISE_US,
                 adv_data=self._advertisement,
                 resp_data=self._response,
-                connectable=bool(self._rings),
+                connectable=None in self._places,
             )
         except OSError:
             self._shown = -1  # so that the next set_info tries again
@@ -271,14 +271,20 @@ class GattServer:
         aioble cleans up after a connection when the event loop comes around, by its handle: a new connection
         that has the same one by then would be taken for it.
         """
-        stale = any(link.handle == handle and link.connection.is_connected() for link in self._links if link.gone)
-        if self._newcomer or stale or not self._rings:
-            self.disconnect(handle)
-            self._advertise()
-            return False
-        self._newcomer = GattLink(self, handle, self._rings.pop())
-        self._links.append(self._newcomer)
-        return True
+        free = -1
+        for place in range(len(self._places)):
+            link = self._places[place]
+            if link is None:
+                free = place
+            elif link is self._newcomer or (link.handle == handle and link.gone and link.connection.is_connected()):
+                break
+        else:
+            if free >= 0:
+                self._newcomer = self._places[free] = GattLink(self, handle, free)
+                return True
+        self.disconnect(handle)
+        self._advertise()
+        return False
 
     def _written(self, handle):
         link = self._find(handle)
@@ -289,7 +295,7 @@ class GattServer:
                 link.close()
 
     def _find(self, handle):
-        for link in self._links:
-            if link.handle == handle and not link.gone:
+        for link in self._places:
+            if link and link.handle == handle and not link.gone:
                 return link
         return None
