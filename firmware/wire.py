@@ -102,20 +102,22 @@ ENROL_REASONS = (
 )
 
 _LENGTH_SIZE = const(2)
-# Least and most bytes of a body by type; a sealed one is a number of blocks as well.
-_BODY_SIZES = {
-    ASK_INFO: (0, 0),
-    SHARE_P: (65, 65),
-    CONFIRM_P: (32, 32),
-    GIVE_UP: (0, 0),
-    RESUME: (60, 60),
-    SEALED_P: (64, 1008),
-    INFO: (33, 65),
-    SHARE_V: (97, 97),
-    RESUMED: (48, 48),
-    SEALED_M: (64, 1008),
-    REFUSED: (6, 6),
-}
+# Each type with the least and the most bytes of its body, one after the other; a sealed one has whole blocks as well.
+# fmt: off
+_SIZES = (
+    ASK_INFO, 0, 0,
+    SHARE_P, 65, 65,
+    CONFIRM_P, 32, 32,
+    GIVE_UP, 0, 0,
+    RESUME, 60, 60,
+    SEALED_P, 64, 1008,
+    INFO, 33, 65,
+    SHARE_V, 97, 97,
+    RESUMED, 48, 48,
+    SEALED_M, 64, 1008,
+    REFUSED, 6, 6,
+)
+# fmt: on
 _BLOCK_SIZE = const(16)
 
 
@@ -128,11 +130,12 @@ def frame(kind, *parts):
 
 def is_well_formed(found):
     """True if a frame's type is in the protocol and its body has the size of that type."""
-    sizes = _BODY_SIZES.get(found[0])
     size = len(found) - 1
-    if sizes is None or not sizes[0] <= size <= sizes[1]:
-        return False
-    return found[0] not in (SEALED_P, SEALED_M) or size % _BLOCK_SIZE == 0
+    for at in range(0, len(_SIZES), 3):
+        if _SIZES[at] == found[0]:
+            blocks = found[0] in (SEALED_P, SEALED_M)
+            return _SIZES[at + 1] <= size <= _SIZES[at + 2] and not (blocks and size % _BLOCK_SIZE)
+    return False
 
 
 class FrameReader:

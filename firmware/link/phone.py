@@ -12,8 +12,8 @@ from micropython import const
 from firmware import settings, wire
 from firmware.errors import AuthError, InkanError, LinkError, StoreError
 from firmware.link.peer import Peer
-from firmware.link.phone_session import PhoneSession
 from firmware.link.phone_stock import Stock
+from firmware.modules import forget
 
 _HOST_PANEL_BOARD = const(2)  # firmware/identity.py
 _U8_MAX = const(0xFF)
@@ -144,7 +144,10 @@ class PhoneUnit:
             return None
         except StoreError:
             raise _LastWord("failed")
+        self._stock.drop()  # what comes has use for the RAM
         try:
+            from firmware.link.phone_session import PhoneSession
+
             self._session = PhoneSession(
                 session,
                 k_shared,
@@ -158,7 +161,6 @@ class PhoneUnit:
         finally:
             if self._session is None:
                 session.close("done")
-        self._stock.drop()  # a session has use for the RAM
         return self._session
 
     async def _prove(self, peer, share_p, begun_ms):
@@ -237,6 +239,7 @@ class PhoneUnit:
         """True while a phone has a session, or what is left of one."""
         if self._session and self._session.over:
             self._session = None
+            forget("firmware.link.phone_session", "firmware.link.phone_messages", "firmware.link.channel")
         return self._session is not None
 
     def _state(self, status):

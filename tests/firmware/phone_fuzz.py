@@ -15,7 +15,8 @@ from firmware import settings, wire
 from firmware.errors import FlashError, InkanError, LinkError, SealError, TamperError
 from firmware.link.channel import MODULE, PHONE, SessionKeys
 
-_KINDS = tuple(wire._BODY_SIZES)
+_SIZES = {wire._SIZES[at]: wire._SIZES[at + 1 : at + 3] for at in range(0, len(wire._SIZES), 3)}
+_KINDS = tuple(_SIZES)
 _TEXTS = (
     b"",
     b"a",
@@ -72,7 +73,7 @@ class Source(Random):
 
     def frame(self):
         kind = self.one_of(_KINDS)
-        least, most = wire._BODY_SIZES[kind]
+        least, most = _SIZES[kind]
         size = least + self.below(most - least + 1)
         if kind in (wire.SEALED_P, wire.SEALED_M):
             size = least if self.below(4) else size // 16 * 16
