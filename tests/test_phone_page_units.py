@@ -1,4 +1,4 @@
-"""The phone's page without a browser: types, RFC 9383's vectors, channel, checks, relay; by Node's own test runner.
+"""The phone's page without a browser: types, RFC 9383's vectors, the worked example, checks, relay; run by Node.
 
 What has to be as in firmware and server is written to a file of vectors by them, here, and read by tests/*.test.ts.
 """
@@ -14,6 +14,7 @@ import pytest
 from firmware import unique_info, wire
 from firmware.errors import FieldError
 from firmware.link.channel import MODULE, SessionKeys
+from tests import protocol_example
 from tools.derivation import derive_w
 from tools.setup import BUILD, SetupError, locked, phone
 
@@ -76,6 +77,11 @@ def sealed():
     return {"kShared": k_shared.hex(), "frames": frames}
 
 
+def worked_example():
+    told = protocol_example.example()
+    return [(name, value.hex() if isinstance(value, bytes) else str(value)) for name, value in told]
+
+
 def names():
     # One of the firmware's names is another word for the same number.
     enrol = ["not_reached" if name == "unreachable" else name for name in wire.ENROL_REASONS[1:]]
@@ -106,9 +112,14 @@ def test_types_are_strict_and_sound(node, project):
 
 def test_units_of_the_page_hold(node, tmp_path):
     vectors = tmp_path / "vectors.json"
-    vectors.write_text(
-        json.dumps({"fields": list(cases()), "derivation": derivation(), "sealed": sealed(), "names": names()})
-    )
+    contents = {
+        "fields": list(cases()),
+        "derivation": derivation(),
+        "sealed": sealed(),
+        "example": worked_example(),
+        "names": names(),
+    }
+    vectors.write_text(json.dumps(contents))
     units = tmp_path / "units"
     phone.vite(node, "build", "--config", "vite.tests.config.ts", "--logLevel", "warn", INKAN_PHONE_UNITS=str(units))
     built = sorted(units.glob("*.test.js"))

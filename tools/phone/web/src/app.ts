@@ -49,7 +49,7 @@ export class App {
   private readonly banner = h("div", { class: "banner", role: "status" });
   private readonly live = h("p", { class: "unseen", role: "status" });
   private readonly header = h("header", { class: "bar" });
-  private readonly strip = h("div", { class: "strip" });
+  private readonly strip = h("section", { class: "strip" });
   private bannerState = "";
   private goodNewsUntilMs = 0;
 
@@ -61,8 +61,8 @@ export class App {
     this.language = stored === "ja" || stored === "en" ? stored : preferredLanguage(navigator.languages);
     root.append(this.header, this.strip, this.banner, this.main, this.live);
     setInterval(() => this.everySecond(), SECOND_MS);
-    root.addEventListener("input", () => this.session?.stay());
-    root.addEventListener("click", () => this.session?.stay());
+    root.addEventListener("input", () => void this.session?.stay());
+    root.addEventListener("click", () => void this.session?.stay());
     // The phone's own way back goes one screen back instead of leaving the page.
     history.pushState(null, "");
     addEventListener("popstate", () => {
@@ -193,10 +193,11 @@ export class App {
         const left = session.secondsLeft;
         return left === null ? this.say("time.none") : left ? this.duration(left, 1) : this.say("time.over");
       };
+      this.strip.setAttribute("aria-label", this.say("facts.label"));
       this.strip.replaceChildren(
         h(
           "dl",
-          { "aria-label": this.say("facts.label") },
+          {},
           this.fact("facts.changes", () => this.say("facts.changes_n", { n: session.status.changesLeft })),
           this.fact("facts.time", time),
           this.fact("facts.idle", () => this.duration(Math.ceil(session.idleLeftMs / SECOND_MS))),
@@ -246,15 +247,10 @@ export class App {
       how.setAttribute("aria-live", "off");
       this.banner.append(notice("wait", this.say("lost.title"), how));
     } else if (state === "idle" && session) {
-      const stay = h("button", { type: "button", class: "button plain", onclick: () => void this.stay(session) }, this.say("idle.stay"));
+      const stay = h("button", { type: "button", class: "button plain", onclick: () => void session.stay().then(() => this.drawBanner()) }, this.say("idle.stay"));
       this.banner.append(notice("wait", this.say("idle.warn"), stay));
     } else if (state === "back") {
       this.banner.append(notice("good", this.say("lost.back")));
     }
-  }
-
-  private async stay(session: Session): Promise<void> {
-    await session.refresh().catch(() => undefined);
-    this.drawBanner();
   }
 }

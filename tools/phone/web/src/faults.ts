@@ -7,6 +7,7 @@ import { BadIterations } from "./protocol/derive";
 import { Refused } from "./protocol/frames";
 import { UnknownVersion } from "./protocol/info";
 import { OtherCredential, OtherModule } from "./protocol/login";
+import { ModuleError } from "./protocol/messages";
 import { BadShare } from "./protocol/spake2plus";
 import { LinkError } from "./transports/transport";
 
@@ -28,6 +29,9 @@ export function faultText(error: unknown): [Key, Key] {
   }
   if (error instanceof OtherCredential) {
     return pair("fault.other_credential");
+  }
+  if (error instanceof ModuleError) {
+    return ["failure.not_read", error.code === "tampered" ? "failure.tampered" : "failure.other"];
   }
   const strange = [Malformed, BadSeal, BadShare, BadIterations];
   if (strange.some((kind) => error instanceof kind)) {

@@ -17,6 +17,8 @@ export interface Vectors {
     readonly w1: string;
   };
   readonly sealed: { readonly kShared: string; readonly frames: readonly (readonly [string, string])[] };
+  /** The worked example of docs/protocol.md: hex, or text. */
+  readonly example: readonly (readonly [string, string])[];
   readonly names: Readonly<Record<"refusals" | "states" | "endings" | "errors" | "fieldReasons" | "enrolReasons", string[]>>;
 }
 

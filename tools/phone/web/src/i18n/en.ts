@@ -20,7 +20,7 @@ export const en: Texts = {
   "time.none": "no limit",
   "time.over": "expired",
 
-  "choose.title": "Connect to the module",
+  "choose.title": "Find the module",
   "choose.lead": "Stand near the power conditioner or the distribution board.",
   "choose.bluetooth": "Connect by Bluetooth",
   "choose.bluetooth_how": "On the next screen, choose the name that begins with “Inkan”.",
@@ -38,7 +38,7 @@ export const en: Texts = {
   "choose.none": "No module was found. Check that its power is on, then try again.",
   "choose.connecting": "Asking the module for its state",
 
-  "module.title": "State of the module",
+  "module.title": "Module state",
   "module.serial": "Serial number",
   "module.place": "Built into",
   "module.place_pcs": "power conditioner",
@@ -203,7 +203,7 @@ export const en: Texts = {
   "per.characters": "characters",
   "per.digits": "digits",
 
-  "review.title": "Review the changes",
+  "review.title": "Review changes",
   "review.lead": "Check them before you send. Together they count as one change.",
   "review.old": "Now",
   "review.new": "New",
@@ -225,11 +225,13 @@ export const en: Texts = {
   "result.wiped_how": "Enter what the module needs anew.",
   "result.done": "Confirmed by the module",
 
+  "failure.not_read": "It could not be read",
   "failure.not_done": "Nothing was changed",
   "failure.not_allowed": "This ID does not allow it. Ask your power company.",
   "failure.stale": "The module's information had changed before. The values were read again: check them, then send again.",
   "failure.used_up": "No changes are left. Ask your power company for a new ID.",
   "failure.failed": "The module could not save it. Check the values, then try again.",
+  "failure.tampered": "The information could not be read soundly. Try again.",
   "failure.field": "{field}: {reason}",
   "failure.bad_message": "The module did not understand. Try again.",
   "failure.other": "That did not work. Try again.",

@@ -223,11 +223,13 @@ export const ja = {
   "result.wiped_how": "必要な情報を入力し直してください。",
   "result.done": "モジュールで確認しました",
 
+  "failure.not_read": "読み込めませんでした",
   "failure.not_done": "変更されていません",
   "failure.not_allowed": "このIDでは許可されていません。電力会社にご確認ください。",
   "failure.stale": "モジュールの内容が先に変わっていました。今の値を読み直しました。確かめてから、もう一度送ってください。",
   "failure.used_up": "変更できる回数が残っていません。電力会社に新しいIDを依頼してください。",
   "failure.failed": "モジュールに保存できませんでした。今の値を確かめてから、もう一度お試しください。",
+  "failure.tampered": "情報を正しく読めませんでした。もう一度お試しください。",
   "failure.field": "{field}: {reason}",
   "failure.bad_message": "モジュールが理解できませんでした。もう一度お試しください。",
   "failure.other": "うまくいきませんでした。もう一度お試しください。",

@@ -57,7 +57,7 @@ export const SEALED_MAX = 16 + 960 + 32;
 
 /** Least and most bytes of a body, of the frames that a module sends. */
 const SIZES: Readonly<Record<number, readonly [number, number]>> = {
-  [FrameType.info]: [34, 33 + 32],
+  [FrameType.info]: [33, 33 + 32],
   [FrameType.shareV]: [65 + 32, 65 + 32],
   [FrameType.resumed]: [16 + 32, 16 + 32],
   [FrameType.sealedByModule]: [SEALED_MIN, SEALED_MAX],

@@ -18,6 +18,7 @@ export interface Info {
   readonly salt: Bytes;
   /** null: the credential has no lifetime, or there is none. */
   readonly secondsLeft: number | null;
+  /** "" where the module's identity is damaged. */
   readonly serial: string;
 }
 
@@ -28,7 +29,7 @@ export class UnknownVersion extends Error {
 
 const VERSION = 1;
 const NO_LIFETIME = 0xffffffff;
-const SERIAL = /^[A-Za-z0-9-]{1,32}$/;
+const SERIAL = /^[A-Za-z0-9-]{0,32}$/;
 
 export function parseInfo(body: Bytes): Info {
   const reader = new Reader(body);
@@ -66,5 +67,6 @@ export function parseInfo(body: Bytes): Info {
 
 /** Whether an ID and a password can be tried at this door, now or after the delay. */
 export function acceptsCredential(info: Info): boolean {
-  return info.state === "waiting" || (info.state === "tampered" && info.recoveryWaits && info.failuresLeft !== 0);
+  const open = info.state === "waiting" || (info.state === "tampered" && info.recoveryWaits && info.failuresLeft !== 0);
+  return open && info.serial !== "";
 }

@@ -41,10 +41,11 @@ export class Session {
   onChange: () => void = () => undefined;
   private number = 0;
   private turn = 0;
+  private staying = false;
   private line: SealedLine | null;
   private resuming: Promise<void> | null = null;
   private queue: Promise<unknown> = Promise.resolve();
-  private askedMs = now();
+  private idleUntilMs: number;
   private statusMs = now();
 
   constructor(
@@ -55,6 +56,7 @@ export class Session {
     channel: Channel,
     private current: Status,
   ) {
+    this.idleUntilMs = now() + current.idleS * 1_000;
     this.line = this.lineOn(link, channel);
   }
 
@@ -64,7 +66,7 @@ export class Session {
 
   /** Milliseconds until the module ends the session for idleness. */
   get idleLeftMs(): number {
-    return Math.max(this.askedMs + IDLE_MS - now(), 0);
+    return Math.max(this.idleUntilMs - now(), 0);
   }
 
   /** Seconds that the credential has left, or null. */
@@ -77,10 +79,16 @@ export class Session {
     await this.request(messages.askStatus(), "status");
   }
 
-  /** The user is at work on this page: lets the module know, now and then. */
-  stay(): void {
-    if (this.connection.kind === "linked" && now() - this.askedMs > STAY_MS) {
-      this.refresh().catch(() => undefined);
+  /** The user is at work on this page: lets the module know, now and then. Status is no activity there, a view is. */
+  async stay(): Promise<void> {
+    if (this.connection.kind === "linked" && !this.staying && this.idleLeftMs < IDLE_MS - STAY_MS) {
+      this.staying = true;
+      try {
+        await this.view(messages.GROUPS.find((group) => messages.allows(this.current.see, group)) ?? messages.GROUPS[0]);
+      } catch {
+        // Not allowed is an answer too; what is over is told otherwise.
+      }
+      this.staying = false;
     }
   }
 
@@ -146,9 +154,9 @@ export class Session {
           return { kind: "result", result: { generation, changesLeft, repeated: true } } as const;
         }
         try {
-          this.askedMs = now();
+          const askedMs = now();
           const answer = await line.ask(message, timeoutMs, onProgress);
-          this.askedMs = now();
+          this.idleUntilMs = askedMs + IDLE_MS;
           return answer;
         } catch (error) {
           if (!(error instanceof LinkError)) {
@@ -167,10 +175,6 @@ export class Session {
       throw new SessionOver(answer.reason);
     }
     if (answer.kind === "error") {
-      if (answer.error.code === "tampered") {
-        this.finish("tampered");
-        throw new SessionOver("tampered");
-      }
       throw answer.error;
     }
     if (answer.kind !== kind) {
@@ -185,6 +189,7 @@ export class Session {
 
   private take(status: Status): void {
     this.statusMs = now();
+    this.idleUntilMs = now() + status.idleS * 1_000;
     this.current = status;
     this.onChange();
   }
@@ -271,7 +276,6 @@ export class Session {
       return line.close();
     }
     this.line = line;
-    this.askedMs = now();
     this.connection = { kind: "linked" };
     this.onChange();
   }

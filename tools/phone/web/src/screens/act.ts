@@ -29,6 +29,7 @@ export function failureText(failure: ModuleError): Key {
     case "stale":
     case "used_up":
     case "failed":
+    case "tampered":
     case "bad_message":
       return `failure.${failure.code}`;
     case "enrol":

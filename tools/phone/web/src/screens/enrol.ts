@@ -38,23 +38,26 @@ export function enrol(app: App): Render {
 
   const form: Render = () => {
     const back = (): void => app.show(group(app, CONNECTION));
+    const badHost = failure !== null && place === "host";
+    const badCode = failure !== null && place === "code";
     const hostInput = h("input", {
       id: "host",
       inputmode: "url",
       autocapitalize: "off",
       autocomplete: "off",
       spellcheck: "false",
-      "aria-describedby": "host-how",
-      "aria-invalid": String(failure !== null && place === "host"),
+      "aria-describedby": "host-told host-how",
+      "aria-invalid": String(badHost),
       oninput: () => (host = narrow(hostInput.value)),
     });
     hostInput.value = host;
     const told = h("p", { id: "code-told", class: "told", role: "status" });
     const tell = (): void => {
-      const wrong = codeFault(code) === "luhn";
-      told.classList.toggle("bad", wrong);
-      told.textContent = wrong
-        ? app.say("enrol.luhn")
+      const fault = codeFault(code);
+      const words = fault === "luhn" ? "enrol.luhn" : badCode && fault ? CODE_WORDS[fault] : null;
+      told.classList.toggle("bad", words !== null);
+      told.textContent = words
+        ? app.say(words, { n: CODE_DIGITS })
         : code && `${inGroups(code, CODE_GROUPS)} (${app.say("field.count", { n: code.length, most: CODE_DIGITS })})`;
     };
     const codeInput = h("input", {
@@ -64,7 +67,7 @@ export function enrol(app: App): Render {
       autocomplete: "off",
       spellcheck: "false",
       "aria-describedby": "code-told",
-      "aria-invalid": String(failure !== null && place === "code"),
+      "aria-invalid": String(badCode),
       oninput: () => {
         code = narrow(codeInput.value).replace(/[^0-9]/g, "").slice(0, CODE_DIGITS);
         tell();
@@ -76,7 +79,6 @@ export function enrol(app: App): Render {
       title: "enrol.title",
       back,
       content: [
-        failure !== null && alarm(app.say(failure, { n: CODE_DIGITS })),
         h("p", { class: "lead" }, app.say("enrol.lead")),
         h(
           "form",
@@ -87,7 +89,14 @@ export function enrol(app: App): Render {
               next();
             },
           },
-          h("div", { class: "entry" }, h("label", { for: "host" }, app.say("enrol.host")), hostInput, h("p", { id: "host-how", class: "hint" }, app.say("enrol.host_how"))),
+          h(
+            "div",
+            { class: "entry" },
+            h("label", { for: "host" }, app.say("enrol.host")),
+            h("p", { id: "host-how", class: "hint" }, app.say("enrol.host_how")),
+            hostInput,
+            badHost && h("p", { id: "host-told", class: "told bad" }, app.say("enrol.bad_host")),
+          ),
           h("div", { class: "entry" }, h("label", { for: "code" }, app.say("enrol.code")), codeInput, told),
           h(
             "div",
@@ -139,7 +148,6 @@ function confirm(app: App, host: string, code: string, form: Render): Render {
       facts(
         [app.say("review.new"), host],
         [app.say("review.old"), valueOf(app, CREDENTIAL_URL, app.values.get(CONNECTION) ?? null)],
-        [app.say("enrol.code"), inGroups(code, CODE_GROUPS)],
       ),
       ...(progress
         ? [

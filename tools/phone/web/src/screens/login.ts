@@ -1,7 +1,7 @@
 /** ID and password. They are kept in this screen alone, and forgotten with it. */
 
 import type { App, Render } from "../app";
-import { alarm, button, h, working } from "../dom";
+import { button, h, working } from "../dom";
 import { narrow } from "../fields";
 import type { Key } from "../i18n";
 import { Refused } from "../protocol/frames";
@@ -78,9 +78,11 @@ export function login(app: App): Render {
   }
 
   function digits(key: Key, id: string, typed: string, most: number, hidden: boolean, take: (value: string) => void): HTMLElement {
-    const left = (): string => {
+    const tell = (): void => {
       const missing = most - input.value.length;
-      return missing > 0 ? app.say("login.digits", { n: missing }) : app.say("login.full");
+      const bad = short === key && missing > 0;
+      hint.className = bad ? "told bad" : "hint";
+      hint.textContent = bad ? app.say("login.short", { n: most }) : missing ? app.say("login.digits", { n: missing }) : app.say("login.full");
     };
     const input: HTMLInputElement = h("input", {
       id,
@@ -91,16 +93,16 @@ export function login(app: App): Render {
       maxlength: most,
       spellcheck: "false",
       "aria-describedby": `${id}-left`,
-      "aria-invalid": short === key,
+      "aria-invalid": String(short === key),
       oninput: () => {
         input.value = narrow(input.value).replace(/[^0-9]/g, "").slice(0, most);
         take(input.value);
-        hint.textContent = left();
+        tell();
       },
     });
     input.value = typed;
-    const hint = h("p", { id: `${id}-left`, class: "hint" });
-    hint.textContent = left();
+    const hint = h("p", { id: `${id}-left` });
+    tell();
     return h("div", { class: "entry" }, h("label", { for: id }, app.say(key, { n: most })), input, hint);
   }
 
@@ -127,7 +129,6 @@ export function login(app: App): Render {
       content: [
         h("p", { class: "lead" }, app.say("login.lead")),
         error !== null && app.alarmFor(error),
-        short !== null && alarm(app.say(short, { n: most }), app.say("login.short", { n: short === "login.id" ? ID_DIGITS : most })),
         info.failuresLeft !== null && h("p", { class: "tries" }, app.say("login.tries", { n: info.failuresLeft })),
         step !== null
           ? working(app.say(`login.${step}`, { time: app.duration(app.since(info.delayS)) }))

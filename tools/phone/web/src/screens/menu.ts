@@ -27,7 +27,8 @@ export function menu(app: App): Render {
             h("p", {}, app.say("menu.pending", { n: pending })),
             button(app.say("menu.review"), () => app.show(review(app)), "primary"),
           ),
-        h("p", { class: "lead" }, app.say(usable.length ? "menu.lead" : "menu.none")),
+        (usable.length > 0 || !status.mayWipe) &&
+          h("p", { class: "lead" }, app.say(usable.length ? "menu.lead" : "menu.none")),
         h(
           "div",
           { class: "choices" },

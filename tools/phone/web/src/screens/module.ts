@@ -53,7 +53,7 @@ export function module(app: App, fresh = false): Render {
         error !== null && app.alarmFor(error),
         notice(TONES[info.state], app.say(`state.${info.state}`), app.say(advice(info))),
         facts(
-          [app.say("module.serial"), h("span", { class: "number" }, info.serial)],
+          [app.say("module.serial"), info.serial || app.say("field.hidden")],
           [app.say("module.place"), app.say(info.inPanelBoard ? "module.place_board" : "module.place_pcs")],
           accepts ? [app.say("module.tries"), tries(app, info.failuresLeft)] : null,
           accepts ? [app.say("module.time"), app.ticking(() => timeLeft(app, info))] : null,
