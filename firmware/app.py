@@ -6,10 +6,21 @@ import time
 
 from micropython import const
 
-from firmware import settings
+from firmware import settings, unique_info
+from firmware.acquisition import Acquisition
+from firmware.attempts import Attempts
+from firmware.audit import AuditTrail
+from firmware.clock import Clock
+from firmware.control import Control
 from firmware.crypto.drbg import HmacDrbg
-from firmware.errors import InkanError, LinkError
+from firmware.detection import Detection
+from firmware.errors import InkanError, LinkError, TamperError
+from firmware.identity import Identity
+from firmware.link.endpoint import CREDENTIAL, ENERGY, endpoints
+from firmware.link.server_link import ServerLink
 from firmware.modules import forget
+from firmware.preferences import Preferences
+from firmware.session import Sessions
 from firmware.store.store import Store
 
 _SEED_SIZE = const(48)
@@ -69,18 +80,6 @@ class App:
 
     def _build(self):
         """Everything of rank 3, started in the order that docs/architecture.md gives."""
-        from firmware import unique_info
-        from firmware.acquisition import Acquisition
-        from firmware.attempts import Attempts
-        from firmware.audit import AuditTrail
-        from firmware.clock import Clock
-        from firmware.control import Control
-        from firmware.detection import Detection
-        from firmware.errors import TamperError
-        from firmware.identity import Identity
-        from firmware.preferences import Preferences
-        from firmware.session import Sessions
-
         store = self.store
         self._seed()
         self.preferences = Preferences(store.settings)
@@ -132,9 +131,6 @@ class App:
         self.random.generator = HmacDrbg(self.board.entropy(_SEED_SIZE), nonce, self.store.random_seed)
 
     def _build_links(self):
-        from firmware.link.endpoint import CREDENTIAL, ENERGY, endpoints
-        from firmware.link.server_link import ServerLink
-
         def link(role):
             return ServerLink(
                 role,
@@ -158,10 +154,7 @@ class App:
             self.sessions.connection_listeners.append(link.connection_changed)
 
     def _build_panel(self):
-        import firmware.panel.screens_session  # noqa: F401  in one piece with the rest, not when somebody logs in
-        from firmware.panel.canvas import Canvas
-        from firmware.panel.glyphs import GlyphFile
-        from firmware.panel.machine import Panel
+        from firmware.panel.resident import Canvas, GlyphFile, Panel
 
         lcd = self.board.lcd()
         lcd.start()
@@ -285,9 +278,8 @@ class App:
         from firmware.provisioning import Provisioner, serve
 
         if self.board.HAS_PANEL:
-            from firmware.panel.canvas import Canvas
-            from firmware.panel.glyphs import GlyphFile
             from firmware.panel.notice import show_unprovisioned
+            from firmware.panel.resident import Canvas, GlyphFile
 
             lcd = self.board.lcd()
             lcd.start()

@@ -449,7 +449,7 @@ def test_r4_error_that_ends_the_application_is_told_without_its_message(tmp_path
         await module.wait_start(2)
         await module.wait_output("cause 2")
         assert not any("secret" in line for line in lines)
-        assert any("firmware.app" in line for line in lines), "where it happened is told"
+        assert any("firmware/app.py" in line for line in lines), "where it happened is told"
 
     on_board(tmp_path, body, test)
 

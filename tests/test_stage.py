@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
 from tools.setup import BUILD, ROOT
-from tools.setup.stage import StageError, rom_of, stage
+from tools.setup.stage import StageError, in_sources, rom_of, stage
 
 
 @pytest.fixture
@@ -122,6 +123,23 @@ def test_an_error_on_the_module_names_file_and_line(a_tree, tmp_path):
     assert 'File "firmware/store/vault.py", line 2' in run_main(out).stderr
 
 
+def test_a_line_of_what_was_joined_is_found_in_its_source(a_tree, tmp_path):
+    overlay = {
+        "main.py": "from firmware.app import run\nrun()\n",
+        "firmware/app.py": "from firmware.store.vault import answer\n\n\ndef run():\n    answer()\n",
+        "firmware/store/vault.py": "def answer():\n    1 // 0\n",
+    }
+    out = stage(tmp_path / "out", a_tree, overlay=overlay)
+    lines = run_main(out).stderr.splitlines()
+    places = [in_sources(out, line).strip() for line in lines if "firmware" in line]
+    assert places == ['File "firmware/app.py", line 5', 'File "firmware/store/vault.py", line 2']
+    command = [sys.executable, "-m", "tools.setup.stage", out, "--trace"]
+    done = subprocess.run(command, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [in_sources(out, line) for line in lines]
+    stage(out, a_tree, form="mpy", overlay=overlay)
+    assert [in_sources(out, line) for line in lines] == lines
+
+
 def test_the_tree_itself_compiles(tmp_path):
     out = stage(tmp_path / "out", ROOT)
-    assert b"errors.mpy" in rom_of(out).read_bytes()
+    assert b"app.mpy" in rom_of(out).read_bytes()

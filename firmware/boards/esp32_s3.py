@@ -21,6 +21,12 @@ import time
 
 from micropython import const
 
+from firmware.drivers import DriverError
+from firmware.drivers.flash import PartitionFlash
+from firmware.drivers.keypad_matrix import MatrixKeypad
+from firmware.drivers.lcd_st7567 import St7567
+from firmware.drivers.wifi import Wifi
+
 PINS = {
     "lcd_sck": 12,
     "lcd_mosi": 11,
@@ -47,9 +53,6 @@ class Board:
         """The data partition. DriverError("partition") where the table has none of that name."""
         from esp32 import Partition
 
-        from firmware.drivers import DriverError
-        from firmware.drivers.flash import PartitionFlash
-
         found = Partition.find(Partition.TYPE_DATA, label=_PARTITION)
         if not found:
             raise DriverError("partition")
@@ -58,8 +61,6 @@ class Board:
     def lcd(self):
         """The display, not started yet."""
         from machine import SPI, Pin
-
-        from firmware.drivers.lcd_st7567 import St7567
 
         spi = SPI(
             _LCD_SPI,
@@ -81,8 +82,6 @@ class Board:
         """The keys; its run() has to be a task."""
         from machine import Pin
 
-        from firmware.drivers.keypad_matrix import MatrixKeypad
-
         return MatrixKeypad(
             [Pin(number, Pin.OPEN_DRAIN, value=1) for number in PINS["key_rows"]],
             [Pin(number, Pin.IN, Pin.PULL_UP) for number in PINS["key_columns"]],
@@ -94,8 +93,6 @@ class Board:
     def wifi(self):
         """The station, not started yet."""
         import network
-
-        from firmware.drivers.wifi import Wifi
 
         failures = {
             network.STAT_NO_AP_FOUND: "wifi_not_found",
@@ -119,8 +116,6 @@ class Board:
         without it (ESP32-S3 technical reference, random number generator).
         """
         import network
-
-        from firmware.drivers import DriverError
 
         if not network.WLAN(network.STA_IF).active():
             raise DriverError("radio_off")

@@ -5,7 +5,7 @@ column never join two driven levels. Columns are inputs with pull-ups.
 """
 
 import asyncio
-from time import ticks_add, ticks_diff
+import time
 
 from micropython import const
 
@@ -77,7 +77,7 @@ class MatrixKeypad:
             self._seen = reading
             self._seen_at = now
         elif reading != self._down:
-            if ticks_diff(now, self._seen_at) >= _DEBOUNCE_MS:
+            if time.ticks_diff(now, self._seen_at) >= _DEBOUNCE_MS:
                 self._accept(reading, now)
         elif reading & self._repeat_bit:
             self._repeat(now)
@@ -134,7 +134,7 @@ class MatrixKeypad:
                 self._put(index)
                 if self._codes[index] in _REPEATING:
                     self._repeat_bit = 1 << index
-                    self._repeat_at = ticks_add(now, _REPEAT_AFTER_MS)
+                    self._repeat_at = time.ticks_add(now, _REPEAT_AFTER_MS)
                     self._repeats = 0
                 else:
                     self._repeat_bit = 0
@@ -142,10 +142,10 @@ class MatrixKeypad:
             index += 1
 
     def _repeat(self, now):
-        if self._repeats >= _MOST_REPEATS or ticks_diff(now, self._repeat_at) < 0:
+        if self._repeats >= _MOST_REPEATS or time.ticks_diff(now, self._repeat_at) < 0:
             return
         self._repeats += 1
-        self._repeat_at = ticks_add(now, _REPEAT_EVERY_MS)
+        self._repeat_at = time.ticks_add(now, _REPEAT_EVERY_MS)
         index = 0
         while self._repeat_bit >> index != 1:
             index += 1

@@ -1,7 +1,7 @@
 """Wi-Fi as a station."""
 
 import asyncio
-from time import ticks_add, ticks_diff
+import time
 
 from micropython import const
 
@@ -47,7 +47,7 @@ class Wifi:
             self._wlan.connect(ssid, passphrase)
             joined = False
             try:
-                await self._wait(ticks_add(self._ticks_ms(), timeout_ms))
+                await self._wait(time.ticks_add(self._ticks_ms(), timeout_ms))
                 joined = True
             finally:
                 if not joined:
@@ -60,6 +60,6 @@ class Wifi:
             code = self._failures.get(self._wlan.status())
             if code:
                 raise LinkError(code)
-            if ticks_diff(deadline, self._ticks_ms()) <= 0:
+            if time.ticks_diff(deadline, self._ticks_ms()) <= 0:
                 raise LinkError("wifi_timeout")
             await asyncio.sleep_ms(_POLL_MS)

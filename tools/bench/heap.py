@@ -17,7 +17,7 @@ from tools.pps.ca import DevelopmentCa
 from tools.provision.service import Order, VirtualConsole, provision
 from tools.setup import BUILD, ROOT
 from tools.setup.interpreter import narrow
-from tools.setup.stage import rom_of, stage
+from tools.setup.stage import parts_of, rom_of, stage
 from tools.sim.chips.flash import NorFlash
 from tools.sim.demo import Demo
 from tools.sim.house import House, HouseError
@@ -33,7 +33,6 @@ _IMPORTS = (
     "settings",
     "crypto.drbg",
     "store.store",
-    "app",
     "unique_info",
     "identity",
     "preferences",
@@ -46,8 +45,10 @@ _IMPORTS = (
     "control",
     "link.endpoint",
     "link.server_link",
+    "app",
     "panel.canvas",
     "panel.machine",
+    "panel.resident",
     "panel.screens_session",
     "panel.editor",
     "link.enrol",
@@ -57,6 +58,8 @@ _MEASURE = """
 import gc
 before = 0
 for name in {names!r}:
+    if name not in {there!r}:
+        continue  # it has become a part of one that follows
     __import__(name)
     gc.collect()
     print(name, gc.mem_alloc() - before)
@@ -105,7 +108,7 @@ def rows(progress=lambda text: None):
         words = f"{8 * word_bytes}-bit words"
         limit = _LIMIT_KIB * 256 * word_bytes
         progress(f"the idle screen, {words}")
-        found.append(_row(f"idle screen, in use, {words}", asyncio.run(_idle(interpreter)), limit))
+        found.append(_row(f"idle screen, in use, {words}", asyncio.run(idle(interpreter)), limit))
         least_kib = _least_kib(interpreter, lambda kib, words=words: progress(f"operation 1 in {kib}wK, {words}"))
         least = None if least_kib is None else least_kib * 256 * word_bytes
         found.append(_row(f"operation 1, least heap for all of it, {words}", least, limit))
@@ -122,18 +125,24 @@ def _import_rows():
     forms = {form: imports(form, names) for form in ("source", "mpy", "rom")}
     found = []
     for form, title in (("mpy", ".mpy"), ("rom", ".mpy run in place")):
+        waiting = 0  # bytes of the sources of what was joined to the next one
         for name in names:
-            found.append(_row(f"import {name}, {title}", forms[form][name], peer=forms["source"][name]))
+            waiting += forms["source"][name]
+            if name in forms[form]:
+                found.append(_row(f"import {name}, {title}", forms[form][name], peer=waiting))
+                waiting = 0
         total, peer = sum(forms[form].values()), sum(forms["source"].values())
         found.append(_row(f"all imports, {title}", total, peer=peer))
     return found
 
 
 def imports(form, names):
-    """{name: bytes of heap that stay} of one form of the firmware."""
+    """{name: bytes of heap that stay} of one form of the firmware; without what was joined to others."""
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
         staged = stage(Path(folder, "module"), form=form)
-        script = _MEASURE.format(names=names)
+        parts = parts_of(staged)
+        there = [name for name in names if name in parts or name == "asyncio"] if parts else names
+        script = _MEASURE.format(names=names, there=there)
         if form == "rom":
             script = f"import _rom\n_rom.start({str(rom_of(staged))!r}, '')\n" + script
         path = f"{ROOT / 'tools' / 'sim' / 'shims'}:{staged}:.frozen"
@@ -149,7 +158,8 @@ def imports(form, names):
     return {name: int(size) for name, size in re.findall(r"^(\S+) (-?\d+)$", done.stdout, re.MULTILINE)}
 
 
-async def _idle(interpreter):
+async def idle(interpreter):
+    """Bytes of heap in use while the idle screen stands, on one interpreter."""
     flash = NorFlash(IMAGE_SIZE)
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
         ca = DevelopmentCa(Path(folder, "ca"))

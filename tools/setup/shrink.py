@@ -90,11 +90,11 @@ class _File:
             if name and self.bound[name] == 1:
                 self._literals[name] = statement
         taken = set(self._names) | self.attributes | set(self.bound)
-        self._short_names = (name for name in _short_names() if name not in taken)
+        self._short_names = (name for name in short_names() if name not in taken)
         self.integers = {}
         for name, statement in self._literals.items():
             value = ast.literal_eval(_literal(statement))
-            if name.isupper() and not _is_private(name) and type(value) is int:
+            if name.isupper() and not is_private(name) and type(value) is int:
                 self.integers[name] = value
 
     def refuse_shared_privacy(self, package):
@@ -110,7 +110,7 @@ class _File:
                     raise ShrinkError(f"{self.path}: {node.name} inherits private names of {module}.{name}")
 
     def has_private_class(self, name):
-        return any(any(map(_is_private, _bound_names(node))) for node in self._all(ast.ClassDef) if node.name == name)
+        return any(any(map(is_private, _bound_names(node))) for node in self._all(ast.ClassDef) if node.name == name)
 
     def inline(self, package):
         """Put numbers in the place of other files' integer constants, and drop imports that were for these alone."""
@@ -148,7 +148,7 @@ class _File:
     def fold(self, public):
         """Make const of private literals, and of public integers whose name is not in `public`."""
         for name, statement in self._literals.items():
-            if _is_private(name):
+            if is_private(name):
                 new_name = name
             elif name in self.integers and name not in public:
                 new_name = "_" + name
@@ -179,7 +179,7 @@ class _File:
         """Give short names to what is private here, but for names in `private`, which other files know."""
         table = {}
         for name, count in self.bound.items():
-            if count and _is_private(name) and name not in private and name not in self._placeless:
+            if count and is_private(name) and name not in private and name not in self._placeless:
                 table[name] = next(self._short_names)
         for name, short_name in table.items():
             for node in self._names[name]:
@@ -201,7 +201,7 @@ class _File:
         arguments = {}  # the same name gets the same short one in all functions of the file
         for node in self._all(ast.arg):
             name = node.arg
-            if name != "self" and not _is_private(name) and name not in keywords and name not in self._placeless:
+            if name != "self" and not is_private(name) and name not in keywords and name not in self._placeless:
                 arguments[name] = arguments.get(name) or next(self._short_names)
                 self._rename_argument(node, arguments)
         for node in self._all(*_FUNCTIONS, ast.Lambda):
@@ -250,11 +250,11 @@ class _File:
             text = ""
 
 
-def _is_private(name):
+def is_private(name):
     return name.startswith("_") and not name.startswith("__") and name != "_"
 
 
-def _short_names():
+def short_names():
     for size in itertools.count(1):
         for letters in itertools.product(string.ascii_lowercase, repeat=size):
             yield "_" + "".join(letters)

@@ -10,12 +10,16 @@ where tools/setup/mip.py has it) are
     source  left as they are
 
 Compiled files are kept in build/mpy-cache by the hash of what they were made from.
-What is compiled goes through tools/setup/shrink.py first.
+What is compiled goes through tools/setup/shrink.py first, and for the image through
+attributes.py and link.py too. FOLDER.parts then says which files each module was made
+of, and `--trace` reads it: lines of a console come in, and where one names a line of a
+module, the line of the source goes out.
 """
 
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tools.setup import BUILD, ROOT, SetupError, locked, mip, write_if_changed
+from tools.setup.attributes import rename_attributes
+from tools.setup.link import PART_LINES, LinkError, link, module_name
 from tools.setup.shrink import ShrinkError, shrink
 
 ENTRY_FILES = ("boot.py", "main.py")
@@ -65,14 +71,16 @@ def stage(out_dir, source_dir=ROOT, form="rom", overlay=None):
         (name, (source_dir / built).read_bytes()) for built, name in DATA if (source_dir / built).is_file()
     )
     if form != "source":
-        texts = _shrunk(texts)
+        texts, parts = _prepared(texts, form)
     if form != "rom":
         rom_of(out_dir).unlink(missing_ok=True)
+        _parts_file(out_dir).unlink(missing_ok=True)
         return write_tree(out_dir, texts, keep_source=ENTRY_FILES if form == "mpy" else texts)
     in_rom = {name: text for name, text in texts.items() if name.split("/")[0] in PACKAGES}
     outside = {name: text for name, text in texts.items() if name not in in_rom}
     folder = write_tree(out_dir, outside, keep_source=ENTRY_FILES)
     write_rom(rom_of(out_dir), in_rom)
+    write_if_changed(_parts_file(out_dir), json.dumps(parts).encode())
     return folder
 
 
@@ -80,6 +88,29 @@ def rom_of(folder):
     """Where the image is that belongs to a staged folder."""
     folder = Path(folder).resolve()
     return folder.with_name(folder.name + ".romfs")
+
+
+def parts_of(folder):
+    """{module: paths of its source files} of a staged image; empty where nothing was joined."""
+    path = _parts_file(folder)
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _parts_file(folder):
+    return rom_of(folder).with_suffix(".parts")
+
+
+def in_sources(folder, text):
+    """A line of a traceback as it is to be read: with the file and line of the source, in a folder that was staged.
+
+    Functions may have lost their names, so that there is none then. Any other text stays as it is.
+    """
+    found = re.fullmatch(r'(.*File ")([\w.]+)(", line )(\d+)(, in .*)?', text)
+    if not found:
+        return text
+    files = parts_of(folder).get(found[2], ())
+    part, line = divmod(int(found[4]), PART_LINES)
+    return f"{found[1]}{files[part]}{found[3]}{line}" if part < len(files) else text
 
 
 def write_tree(out_dir, texts, keep_source=()):
@@ -145,25 +176,39 @@ def _rom_image(files):
     return writer.finalise()
 
 
-def module_name(path):
-    """firmware/store/vault.py -> firmware.store.vault"""
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def _shrunk(texts):
-    """`texts` shrunk, or as it was the last time with the very same ones."""
-    digest = hashlib.sha256(Path(shrink.__code__.co_filename).read_bytes())
+def _prepared(texts, form):
+    """(`texts` as they are to be compiled, files that each module is made of); kept for the next time."""
+    digest = hashlib.sha256(f"{form} {_compiler_version()}".encode())
+    for stage_of in (shrink, rename_attributes, link):
+        digest.update(Path(stage_of.__code__.co_filename).read_bytes())
     for name, text in sorted(texts.items()):
         digest.update(b"%d %s %d " % (len(name), name.encode(), len(text)) + text)
     cached = _CACHE / f"{digest.hexdigest()}.sources"
-    if cached.is_file():
-        return {name: text.encode("latin-1") for name, text in json.loads(cached.read_text()).items()}
-    try:
-        shrunk = shrink(texts)
-    except ShrinkError as error:
-        raise StageError(str(error)) from None
-    write_if_changed(cached, json.dumps({name: text.decode("latin-1") for name, text in shrunk.items()}).encode())
-    return shrunk
+    if not cached.is_file():
+        try:
+            made, parts = shrink(texts), {}
+            if form == "rom":
+                linked = link(rename_attributes(made, _known))
+                made, parts = linked.texts, linked.parts
+        except (ShrinkError, LinkError) as error:
+            raise StageError(str(error)) from None
+        made = {name: text.decode("latin-1") for name, text in made.items()}
+        write_if_changed(cached, json.dumps([made, parts]).encode())
+    made, parts = json.loads(cached.read_text())
+    return {name: text.encode("latin-1") for name, text in made.items()}, parts
+
+
+def _known(names):
+    """Those of the names that MicroPython has in its program: they cost nothing."""
+    script = "".join(f"lambda self: self.{name}\n" for name in sorted(names))
+    done = subprocess.run(
+        [BUILD / "bin" / "micropython", "-c", f"{script}import micropython\nmicropython.qstr_info(1)"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return set(names) - set(re.findall(r"^Q\((\w+)\)$", done.stdout, re.MULTILINE))
 
 
 def _compile_all(texts, keep_source=(), called=str):
@@ -222,7 +267,12 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tools.setup.stage", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default=BUILD / "module")
     parser.add_argument("--form", choices=FORMS, default="rom", help="how the packages are put there (default: rom)")
+    parser.add_argument("--trace", action="store_true", help="stage nothing: translate lines of a console from FOLDER")
     arguments = parser.parse_args()
+    if arguments.trace:
+        for line in sys.stdin:
+            print(in_sources(arguments.folder, line.rstrip("\n")))
+        return
     try:
         print("aioble:", mip.choose().text)
         folder = stage(arguments.folder, form=arguments.form)

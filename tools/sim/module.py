@@ -9,7 +9,8 @@ import re
 import signal
 
 from tools.setup import BUILD, ROOT
-from tools.setup.stage import rom_of, stage, write_rom, write_tree
+from tools.setup.shrink import shrink
+from tools.setup.stage import in_sources, rom_of, stage, write_rom, write_tree
 from tools.sim.ble_wire import BleWire
 from tools.sim.circuit import HARD_RESET, WDT_RESET, Esp32S3Circuit
 from tools.sim.network import Network
@@ -286,7 +287,7 @@ class Module:
             # The shims are C on a real board, so they do not take the heap for their bytecode either.
             texts = {path.name: path.read_bytes() for path in SHIMS.glob("*.py")}
             await asyncio.to_thread(write_tree, _SHIMS_FOLDER, {_BOOTSTRAP: texts.pop(_BOOTSTRAP)})
-            await asyncio.to_thread(write_rom, rom_of(_SHIMS_FOLDER), texts)
+            await asyncio.to_thread(write_rom, rom_of(_SHIMS_FOLDER), await asyncio.to_thread(_shrunk_shims, texts))
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: Wire(self.circuit, self), "127.0.0.1", 0)
             self._ble_server = await loop.create_server(lambda: BleWire(self), "127.0.0.1", 0)
@@ -323,7 +324,7 @@ class Module:
 
     async def _follow(self, process):
         while line := await process.stdout.readline():
-            text = line.decode(errors="replace").rstrip()
+            text = in_sources(self._folder, line.decode(errors="replace").rstrip())
             self.output.append(text)
             for listener in list(self.on_output):
                 listener(text)
@@ -415,3 +416,10 @@ class Module:
             for task in (wanted, stopped):
                 task.cancel()
             await asyncio.gather(wanted, stopped, return_exceptions=True)
+
+
+def _shrunk_shims(texts):
+    """The shims without names that only they use among themselves, which are not there on a real board."""
+    words = set(re.findall(r"\b[A-Za-z]\w*", " ".join(texts[name].decode() for name in texts if name[0] != "_")))
+    shrunk = shrink({**texts, "users.py": f"{sorted(words)}".encode()}, folder="")
+    return {name: shrunk[name] for name in texts}
