@@ -97,7 +97,8 @@ async def _serve_until_told(settings):
     await server.start()
     print(f"console    {server.console_url}")
     print(f"modules    {server.credential_url}")
-    print(f"enrolment  {server.enrol_host}", flush=True)
+    print(f"enrolment  {server.enrol_host}")
+    print(f"phones     {server.phone_url}", flush=True)
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

@@ -27,7 +27,7 @@ _HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"bluetooth=(self), camera=(), geolocation=(), microphone=()"),
 ]
-_MISSING = "The phone's page is not built here. It is made by its own build and looked for in %s.\n"
+_MISSING = "The phone's page is not built here. `python3 -m tools.setup phone` makes it, in build/phone.\n"
 
 
 def phone_routes(folder):
@@ -40,7 +40,7 @@ def phone_routes(folder):
         if (folder / "index.html").is_file():
             await StaticFiles(directory=folder, html=True)(scope, receive, send)
         else:
-            await PlainTextResponse(_MISSING % "build/phone", 404)(scope, receive, send)
+            await PlainTextResponse(_MISSING, 404)(scope, receive, send)
 
     return [Route("/phone", to_the_page), Mount("/phone", page)]
 
