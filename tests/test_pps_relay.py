@@ -564,6 +564,17 @@ async def test_r20_each_end_is_woken_by_the_other(server, module, phone):
 
 
 @pytest.mark.asyncio
+async def test_r20_credential_goes_before_a_frame_and_never_with_it(server, module, phone):
+    await phone.write(b"question")
+    server.issue_credential(SERIAL)
+    answer = await post(module.connection, "poll", relay_poll())
+    assert (answer["credential"]["sequence"], answer["relay"]) == (2, None)
+    await post(module.connection, "ack", ack(2))
+    answer = await post(module.connection, "poll", relay_poll() | {"sequence": 2})
+    assert (answer["credential"], answer["relay"]["number"]) == (None, 1)
+
+
+@pytest.mark.asyncio
 async def test_r20_poll_that_waits_hears_of_the_end(server, module, phone):
     await phone.write(b"question")
     polled = asyncio.create_task(post(module.connection, "poll", relay_poll((phone.name, 1))))

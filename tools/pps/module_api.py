@@ -81,7 +81,8 @@ async def poll(body: PollRequest, request: Request, services: Services, identity
 
     def look():
         offer = services.credentials.offer(identity, body.sequence, body.revoked)
-        relay = services.relay.for_module(identity, taken)
+        # Never both at once: a module has no room for that.
+        relay = services.relay.for_module(identity, taken) if offer.credential is None else None
         answer = PollAnswer(credential=offer.credential, revoked=offer.revoked, relay=_relay_of_poll(relay))
         return answer, offer.news_version, offer.has_news or relay is not None
 
