@@ -178,8 +178,7 @@ export class App {
     const other: Language = this.language === "ja" ? "en" : "ja";
     this.header.replaceChildren(
       h("img", { src: "seal.svg", alt: "", width: 36, height: 36 }),
-      h("span", { class: "brand" }, "Inkan"),
-      h("span", { class: "serial" }, this.session ? (this.info?.serial ?? "") : ""),
+      this.session && this.info ? h("span", { class: "serial" }, this.info.serial) : h("span", { class: "brand" }, "Inkan"),
       h(
         "button",
         { type: "button", class: "language", lang: other, onclick: () => this.choose(other) },
