@@ -109,13 +109,17 @@ export class App {
         "div",
         { class: "heading" },
         back !== undefined &&
-          h("button", { type: "button", class: "back", onclick: back, "aria-label": this.say("app.back") }, icon("back")),
+          h(
+            "button",
+            { type: "button", class: "back", onclick: back, "aria-label": this.say("app.back") },
+            icon("back"),
+          ),
         this.title,
       ),
       ...screen.content.filter((child) => child !== null && child !== false),
     );
     if (focused && !focused.isConnected) {
-      (focused.id ? document.getElementById(focused.id) ?? this.title : this.title).focus({ preventScroll: true });
+      (focused.id ? (document.getElementById(focused.id) ?? this.title) : this.title).focus({ preventScroll: true });
     }
     this.live.textContent = this.main.querySelector(".working p")?.textContent ?? "";
     this.bannerState = "?";
@@ -124,7 +128,11 @@ export class App {
 
   /** An element whose text is made anew every second, for as long as it is shown. */
   ticking(words: () => string): HTMLElement {
-    return h("span", { class: "ticking", ontick: (event) => ((event.target as HTMLElement).textContent = words()) }, words());
+    return h(
+      "span",
+      { class: "ticking", ontick: (event) => ((event.target as HTMLElement).textContent = words()) },
+      words(),
+    );
   }
 
   learn(info: Info): void {
@@ -178,7 +186,9 @@ export class App {
     const other: Language = this.language === "ja" ? "en" : "ja";
     this.header.replaceChildren(
       h("img", { src: "seal.svg", alt: "", width: 36, height: 36 }),
-      this.session && this.info ? h("span", { class: "serial" }, this.info.serial) : h("span", { class: "brand" }, "Inkan"),
+      this.session && this.info
+        ? h("span", { class: "serial" }, this.info.serial)
+        : h("span", { class: "brand" }, "Inkan"),
       h(
         "button",
         { type: "button", class: "language", lang: other, onclick: () => this.choose(other) },
@@ -241,12 +251,17 @@ export class App {
     this.bannerState = state;
     this.banner.replaceChildren();
     if (connection?.kind === "lost") {
-      const left = (): string => this.duration(Math.max(Math.ceil((connection.untilMs - performance.now()) / SECOND_MS), 0));
+      const left = (): string =>
+        this.duration(Math.max(Math.ceil((connection.untilMs - performance.now()) / SECOND_MS), 0));
       const how = this.ticking(() => this.say("lost.how", { n: connection.attempt, time: left() }));
       how.setAttribute("aria-live", "off");
       this.banner.append(notice("wait", this.say("lost.title"), how));
     } else if (state === "idle" && session) {
-      const stay = h("button", { type: "button", class: "button plain", onclick: () => void session.stay().then(() => this.drawBanner()) }, this.say("idle.stay"));
+      const stay = h(
+        "button",
+        { type: "button", class: "button plain", onclick: () => void session.stay().then(() => this.drawBanner()) },
+        this.say("idle.stay"),
+      );
       this.banner.append(notice("wait", this.say("idle.warn"), stay));
     } else if (state === "back") {
       this.banner.append(notice("good", this.say("lost.back")));

@@ -66,7 +66,11 @@ export function alarm(title: string, ...how: readonly Child[]): HTMLElement {
   return element;
 }
 
-export function button(label: string, onclick: () => void, kind: "primary" | "plain" | "danger" = "plain"): HTMLElement {
+export function button(
+  label: string,
+  onclick: () => void,
+  kind: "primary" | "plain" | "danger" = "plain",
+): HTMLElement {
   return h("button", { type: "button", class: `button ${kind}`, onclick }, label);
 }
 

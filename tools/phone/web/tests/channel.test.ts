@@ -114,7 +114,18 @@ test("names have the numbers that the firmware gives them", () => {
 });
 
 test("messages that no module sends are malformed", () => {
-  for (const message of ["", "10", "90", "92000000000000", "920000000000000000", "9600", "9608", "9f090000", "9f04120b", "9f070009"]) {
+  for (const message of [
+    "",
+    "10",
+    "90",
+    "92000000000000",
+    "920000000000000000",
+    "9600",
+    "9608",
+    "9f090000",
+    "9f04120b",
+    "9f070009",
+  ]) {
     assert.throws(() => parseAnswer(bytesOf(message)), Malformed, message);
   }
   assert.throws(() => parseAnswer(bytesOf("9101120000110000")), Malformed);

@@ -14,7 +14,19 @@ test("every value is judged as the firmware judges it, with the same reason (R1)
     assert.deepEqual(check(id, text), expected, JSON.stringify([id, text]));
     reasons.add(expected.reason ?? "fits");
   }
-  const all = ["fits", "empty", "too_long", "too_short", "not_digits", "bad_area", "bad_certificate", "bad_character", "out_of_range", "bad_url", "bad_text"];
+  const all = [
+    "fits",
+    "empty",
+    "too_long",
+    "too_short",
+    "not_digits",
+    "bad_area",
+    "bad_certificate",
+    "bad_character",
+    "out_of_range",
+    "bad_url",
+    "bad_text",
+  ];
   assert.deepEqual([...reasons].sort(), all.sort());
 });
 
@@ -29,7 +41,9 @@ test("what is shown is in groups", () => {
 
 test("a code needs twenty digits and its check digit, a host needs to be one", () => {
   assert.equal(codeFault("12345678901234567897"), "luhn");
-  const fit = [..."0123456789"].map((digit) => `1234567890123456789${digit}`).filter((code) => codeFault(code) === null);
+  const fit = [..."0123456789"]
+    .map((digit) => `1234567890123456789${digit}`)
+    .filter((code) => codeFault(code) === null);
   assert.equal(fit.length, 1);
   assert.equal(codeFault(""), "empty");
   assert.equal(codeFault("1".repeat(19)), "too_short");

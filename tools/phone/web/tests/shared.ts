@@ -19,7 +19,9 @@ export interface Vectors {
   readonly sealed: { readonly kShared: string; readonly frames: readonly (readonly [string, string])[] };
   /** The worked example of docs/protocol.md: hex, or text. */
   readonly example: readonly (readonly [string, string])[];
-  readonly names: Readonly<Record<"refusals" | "states" | "endings" | "errors" | "fieldReasons" | "enrolReasons", string[]>>;
+  readonly names: Readonly<
+    Record<"refusals" | "states" | "endings" | "errors" | "fieldReasons" | "enrolReasons", string[]>
+  >;
 }
 
 export const vectors = JSON.parse(readFileSync(process.env["INKAN_PHONE_VECTORS"]!, "utf-8")) as Vectors;

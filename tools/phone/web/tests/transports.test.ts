@@ -28,7 +28,9 @@ function serve(context: TestContext, answer: (asked: Asked, count: number) => un
     asked.push(body);
     const told = answer(body, asked.length);
     if (told === "wait") {
-      return new Promise((_, reject) => options.signal!.addEventListener("abort", () => reject(options.signal!.reason)));
+      return new Promise((_, reject) =>
+        options.signal!.addEventListener("abort", () => reject(options.signal!.reason)),
+      );
     }
     if (told instanceof Error) {
       return Promise.reject(told);
@@ -49,7 +51,12 @@ async function opened(): Promise<RelayTransport> {
 
 test("a frame is repeated under its number until it is answered, and an answer counts once", async (context) => {
   const frame = { number: 1, frame: toBase64(utf8("answer")) };
-  const asked = serve(context, (_, count) => [new TypeError("network"), 503, { ...QUIET, frames: [frame] }, { ...QUIET, frames: [frame] }][count - 1] ?? "wait");
+  const asked = serve(
+    context,
+    (_, count) =>
+      [new TypeError("network"), 503, { ...QUIET, frames: [frame] }, { ...QUIET, frames: [frame] }][count - 1] ??
+      "wait",
+  );
   const transport = await opened();
   await transport.write(utf8("question"));
   assert.equal(hex(await transport.read()), hex(utf8("answer")));
@@ -57,16 +64,22 @@ test("a frame is repeated under its number until it is answered, and an answer c
   while (asked.length < 5) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  assert.deepEqual(asked.slice(0, 3).map(({ frames }) => frames.map(({ number }) => number)), [[1], [1], [1]]);
+  assert.deepEqual(
+    asked.slice(0, 3).map(({ frames }) => frames.map(({ number }) => number)),
+    [[1], [1], [1]],
+  );
   assert.equal(hex(fromBase64(asked[0]!.frames[0]!.frame)), hex(utf8("question")));
   assert.match(asked[0]!.conversation, /^[0-9a-f]{16}$/);
-  assert.deepEqual(asked.map(({ received }) => received), [0, 0, 0, 1, 1]);
+  assert.deepEqual(
+    asked.map(({ received }) => received),
+    [0, 0, 0, 1, 1],
+  );
   assert.deepEqual(new Set(asked.map(({ conversation }) => conversation)).size, 1);
   await transport.close();
   await assert.rejects(transport.read(), LinkError);
 });
 
-test("a module that is offline, a conversation that is closed and a token that is unknown are told apart", async (context) => {
+test("an offline module, a conversation that is over and an unknown token are told apart", async (context) => {
   const ways: [unknown, string][] = [
     [{ ...QUIET, module: "offline" }, "offline"],
     [{ ...QUIET, closed: true }, "closed"],
@@ -75,7 +88,9 @@ test("a module that is offline, a conversation that is closed and a token that i
   ];
   for (const [told, fault] of ways) {
     const mocked = context.mock.method(globalThis, "fetch", () =>
-      Promise.resolve(typeof told === "number" ? new Response("{}", { status: told }) : new Response(JSON.stringify(told))),
+      Promise.resolve(
+        typeof told === "number" ? new Response("{}", { status: told }) : new Response(JSON.stringify(told)),
+      ),
     );
     const transport = await opened();
     await transport.write(utf8("x"));
@@ -92,7 +107,10 @@ test("each link is a conversation of its own, and its end is told", async (conte
   await transport.open();
   await transport.write(utf8("y"));
   await transport.close();
-  assert.deepEqual(asked.map(({ close }) => close), [false, true, false, true]);
+  assert.deepEqual(
+    asked.map(({ close }) => close),
+    [false, true, false, true],
+  );
   assert.equal(asked[0]!.conversation, asked[1]!.conversation);
   assert.notEqual(asked[0]!.conversation, asked[2]!.conversation);
   assert.equal(asked[2]!.frames[0]!.number, 1);
@@ -103,7 +121,10 @@ test("a link gives what the module refuses as an error, and takes no other answe
   const transport = new MemoryTransport();
   transport.answer = () => [bytesOf("07008f050000000000"), bytesOf("00")];
   const link = await Link.open(transport);
-  await assert.rejects(link.ask(FrameType.shareP, FrameType.shareV, new Uint8Array(65)), (error) => error instanceof Refused && error.code === "busy");
+  await assert.rejects(
+    link.ask(FrameType.shareP, FrameType.shareV, new Uint8Array(65)),
+    (error) => error instanceof Refused && error.code === "busy",
+  );
   transport.answer = () => [bytesOf("07008f050000000000")];
   await assert.rejects(link.ask(FrameType.shareP, FrameType.shareV), Malformed);
 });

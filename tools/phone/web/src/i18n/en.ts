@@ -27,7 +27,8 @@ export const en: Texts = {
   "choose.no_bluetooth": "This browser has no Bluetooth",
   "choose.no_bluetooth_how":
     "Open this page in Chrome or Edge on Android or a computer. On iPhone and iPad use Bluefy, or open the link that your power company sent.",
-  "choose.insecure": "This page was not opened over a secure connection. Open it at an address that begins with https://.",
+  "choose.insecure":
+    "This page was not opened over a secure connection. Open it at an address that begins with https://.",
   "choose.radio": "Connect to the virtual house",
   "choose.radio_how": "Looks for modules through the radio of this house.",
   "choose.relay": "Connect over the internet",
@@ -58,7 +59,8 @@ export const en: Texts = {
   "state.idle": "No ID to log in with",
   "state.idle_how": "Ask your power company to issue one. When you have it, press “Check again”.",
   "state.busy": "In use elsewhere",
-  "state.busy_how": "Somebody is working at the keypad or with another phone. A session that broke off ends after two minutes.",
+  "state.busy_how":
+    "Somebody is working at the keypad or with another phone. A session that broke off ends after two minutes.",
   "state.locked": "Locked",
   "state.locked_how": "There were too many failures. Ask your power company for a new ID.",
   "state.locked_panel":
@@ -228,7 +230,8 @@ export const en: Texts = {
   "failure.not_read": "It could not be read",
   "failure.not_done": "Nothing was changed",
   "failure.not_allowed": "This ID does not allow it. Ask your power company.",
-  "failure.stale": "The module's information had changed before. The values were read again: check them, then send again.",
+  "failure.stale":
+    "The module's information had changed before. The values were read again: check them, then send again.",
   "failure.used_up": "No changes are left. Ask your power company for a new ID.",
   "failure.failed": "The module could not save it. Check the values, then try again.",
   "failure.tampered": "The information could not be read soundly. Try again.",
@@ -268,7 +271,8 @@ export const en: Texts = {
   "enrol.other": "That did not work. Try again.",
 
   "wipe.title": "Wipe all of it?",
-  "wipe.lead": "Customer, usage history, generation site, capacity and connection will be wiped. They cannot be restored.",
+  "wipe.lead":
+    "Customer, usage history, generation site, capacity and connection will be wiped. They cannot be restored.",
   "wipe.understood": "I understand that it cannot be undone",
   "wipe.submit": "Wipe everything",
   "wipe.working": "Wiping. Leave the module's power on.",
@@ -299,5 +303,6 @@ export const en: Texts = {
   "over.broken": "Unsound data was received",
   "over.broken_how": "The session was ended to be safe. Log in again.",
   "over.unsent": "Changes that were not sent were not made.",
-  "over.perhaps": "Whether the change that was on its way was made is not known. Look at the values when you log in again.",
+  "over.perhaps":
+    "Whether the change that was on its way was made is not known. Look at the values when you log in again.",
 };

@@ -1,4 +1,4 @@
-/** What a module says of itself to everybody (docs/protocol.md, "Info"). Not authenticated: to be shown, not relied on. */
+/** What a module says of itself to all (docs/protocol.md, "Info"). Not authenticated: to be shown, not relied on. */
 
 import { type Bytes, Malformed, Reader } from "./bytes";
 

@@ -2,30 +2,17 @@
 
 import { LinkError, type Transport, pause, within } from "../transports/transport";
 import { type Bytes, Malformed, randomBytes, sameBytes, uint } from "./bytes";
-import { BadSeal, Channel, type ResumeKey, resumeMac, resumedMac } from "./channel";
+import { Channel, type ResumeKey, resumeMac, resumedMac } from "./channel";
 import { FrameType, Refused } from "./frames";
 import { Link } from "./link";
 import * as messages from "./messages";
-import type { Answer, Ending, Group, Result, Status, Values } from "./messages";
-
-/** Why it is over: the module's word, or `lost` (no way back to it), `broken` (a frame that does not verify). */
-export type Over = Ending | "lost" | "broken";
-
-export class SessionOver extends Error {
-  override readonly name = "SessionOver";
-
-  constructor(readonly why: Over) {
-    super(why);
-  }
-}
+import type { Answer, Group, Result, Status, Values } from "./messages";
+import { type Over, type Progress, SealedLine, SessionOver } from "./sealed_line";
 
 export type Connection =
   | { readonly kind: "linked" }
   | { readonly kind: "lost"; readonly attempt: number; readonly untilMs: number }
   | { readonly kind: "over"; readonly why: Over };
-
-type Progress = (done: number, all: number) => void;
-type Waiting = { resolve: (answer: Answer) => void; reject: (error: Error) => void; onProgress: Progress };
 
 const RESUME_WITHIN_MS = 120_000;
 const IDLE_MS = 180_000;
@@ -84,7 +71,9 @@ export class Session {
     if (this.connection.kind === "linked" && !this.staying && this.idleLeftMs < IDLE_MS - STAY_MS) {
       this.staying = true;
       try {
-        await this.view(messages.GROUPS.find((group) => messages.allows(this.current.see, group)) ?? messages.GROUPS[0]);
+        await this.view(
+          messages.GROUPS.find((group) => messages.allows(this.current.see, group)) ?? messages.GROUPS[0],
+        );
       } catch {
         // Not allowed is an answer too; what is over is told otherwise.
       }
@@ -295,97 +284,6 @@ export class Session {
     this.resumption.macKey.fill(0);
     void line?.close(new SessionOver(why));
     this.onChange();
-  }
-}
-
-interface LineEvents {
-  onEnded(reason: Ending): void;
-  onBroken(): void;
-  onLost(): void;
-}
-
-/** One link of a session: seals and opens, and sorts what comes. */
-class SealedLine {
-  private waiting: Waiting | null = null;
-  private restart: (() => void) | null = null;
-  private closed = false;
-
-  constructor(
-    private readonly link: Link,
-    private readonly channel: Channel,
-    private readonly events: LineEvents,
-  ) {
-    void this.run();
-  }
-
-  /** The answer to a message. LinkError when it does not come; what ended the session, if that was it. */
-  async ask(message: Bytes, timeoutMs: number, onProgress: Progress): Promise<Answer> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const answer = new Promise<Answer>((resolve, reject) => {
-      this.waiting = { resolve, reject, onProgress };
-      this.restart = (): void => {
-        clearTimeout(timer);
-        timer = setTimeout(() => reject(new LinkError("timeout")), timeoutMs);
-      };
-    });
-    answer.catch(() => undefined);
-    this.restart!();
-    try {
-      const frame = await this.channel.seal(message);
-      await this.link.send(FrameType.sealed, frame);
-      return await answer;
-    } finally {
-      clearTimeout(timer);
-      this.waiting = this.restart = null;
-    }
-  }
-
-  async close(error: Error = new LinkError("closed")): Promise<void> {
-    if (!this.closed) {
-      this.closed = true;
-      this.waiting?.reject(error);
-      this.channel.forget();
-      await this.link.close();
-    }
-  }
-
-  private async run(): Promise<void> {
-    try {
-      for (;;) {
-        const frame = await this.link.receive();
-        if (frame.type !== FrameType.sealedByModule) {
-          throw new Malformed("not sealed");
-        }
-        this.take(messages.parseAnswer(await this.channel.open(frame.body)));
-      }
-    } catch (error) {
-      if (this.closed) {
-        return;
-      }
-      if (error instanceof LinkError) {
-        this.waiting?.reject(error);
-        this.events.onLost();
-      } else if (error instanceof BadSeal || error instanceof Malformed) {
-        this.waiting?.reject(new SessionOver("broken"));
-        this.events.onBroken();
-      } else {
-        throw error;
-      }
-    }
-  }
-
-  private take(answer: Answer): void {
-    if (answer.kind === "ended") {
-      this.waiting?.resolve(answer);
-      this.events.onEnded(answer.reason);
-    } else if (answer.kind === "progress") {
-      this.restart?.();
-      this.waiting?.onProgress(answer.done, answer.all);
-    } else if (this.waiting) {
-      this.waiting.resolve(answer);
-    } else {
-      throw new Malformed("unasked");
-    }
   }
 }
 

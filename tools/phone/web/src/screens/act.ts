@@ -3,7 +3,7 @@
 import type { App } from "../app";
 import type { Key } from "../i18n";
 import { ModuleError } from "../protocol/messages";
-import { SessionOver } from "../protocol/session";
+import { SessionOver } from "../protocol/sealed_line";
 
 /** What came of it; the module's refusal; or null where the session is over, which has its own screen. */
 export async function perform<Value>(app: App, work: () => Promise<Value>): Promise<Value | ModuleError | null> {

@@ -69,7 +69,9 @@ export function enrol(app: App): Render {
       "aria-describedby": "code-told",
       "aria-invalid": String(badCode),
       oninput: () => {
-        code = narrow(codeInput.value).replace(/[^0-9]/g, "").slice(0, CODE_DIGITS);
+        code = narrow(codeInput.value)
+          .replace(/[^0-9]/g, "")
+          .slice(0, CODE_DIGITS);
         tell();
       },
     });
@@ -154,7 +156,10 @@ function confirm(app: App, host: string, code: string, form: Render): Render {
             h(
               "div",
               { class: "working" },
-              h("progress", { "aria-label": app.say("enrol.working"), ...(progress[1] ? { value: progress[0], max: progress[1] } : {}) }),
+              h("progress", {
+                "aria-label": app.say("enrol.working"),
+                ...(progress[1] ? { value: progress[0], max: progress[1] } : {}),
+              }),
               h("p", {}, app.say("enrol.working_how")),
             ),
           ]

@@ -93,7 +93,11 @@ export function field(app: App, id: number, refusal: FieldReason | null = null):
               input,
               told,
             ),
-            h("div", { class: "actions" }, h("button", { type: "submit", class: "button primary" }, app.say("field.keep"))),
+            h(
+              "div",
+              { class: "actions" },
+              h("button", { type: "submit", class: "button primary" }, app.say("field.keep")),
+            ),
           ),
         h(
           "div",

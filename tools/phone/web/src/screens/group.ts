@@ -5,7 +5,7 @@ import { type Child, button, h, icon, working } from "../dom";
 import { fieldOf, fieldsOf, shown } from "../fields";
 import { fieldName, groupName } from "../i18n";
 import { CONNECTION, type Group, USAGE_HISTORY, type Values, allows } from "../protocol/messages";
-import { SessionOver } from "../protocol/session";
+import { SessionOver } from "../protocol/sealed_line";
 import { enrol } from "./enrol";
 import { field } from "./field";
 import { menu } from "./menu";
@@ -78,7 +78,12 @@ function list(app: App, number: Group, values: Values | null, editable: boolean)
         "li",
         {},
         editable
-          ? h("button", { type: "button", class: "choice", onclick: () => app.show(field(app, id)) }, text, icon("next"))
+          ? h(
+              "button",
+              { type: "button", class: "choice", onclick: () => app.show(field(app, id)) },
+              text,
+              icon("next"),
+            )
           : h("div", { class: "choice still" }, text),
       );
     }),

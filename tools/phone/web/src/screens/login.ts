@@ -7,7 +7,7 @@ import type { Key } from "../i18n";
 import { Refused } from "../protocol/frames";
 import { type LoginStep, login as prove } from "../protocol/login";
 import { readInfo } from "../protocol/link";
-import { SessionOver } from "../protocol/session";
+import { SessionOver } from "../protocol/sealed_line";
 import { pause } from "../transports/transport";
 import { menu } from "./menu";
 import { delay, module } from "./module";
@@ -77,12 +77,23 @@ export function login(app: App): Render {
     }
   }
 
-  function digits(key: Key, id: string, typed: string, most: number, hidden: boolean, take: (value: string) => void): HTMLElement {
+  function digits(
+    key: Key,
+    id: string,
+    typed: string,
+    most: number,
+    hidden: boolean,
+    take: (value: string) => void,
+  ): HTMLElement {
     const tell = (): void => {
       const missing = most - input.value.length;
       const bad = short === key && missing > 0;
       hint.className = bad ? "told bad" : "hint";
-      hint.textContent = bad ? app.say("login.short", { n: most }) : missing ? app.say("login.digits", { n: missing }) : app.say("login.full");
+      hint.textContent = bad
+        ? app.say("login.short", { n: most })
+        : missing
+          ? app.say("login.digits", { n: missing })
+          : app.say("login.full");
     };
     const input: HTMLInputElement = h("input", {
       id,
@@ -95,7 +106,9 @@ export function login(app: App): Render {
       "aria-describedby": `${id}-left`,
       "aria-invalid": String(short === key),
       oninput: () => {
-        input.value = narrow(input.value).replace(/[^0-9]/g, "").slice(0, most);
+        input.value = narrow(input.value)
+          .replace(/[^0-9]/g, "")
+          .slice(0, most);
         take(input.value);
         tell();
       },

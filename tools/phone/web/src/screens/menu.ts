@@ -34,7 +34,9 @@ export function menu(app: App): Render {
           { class: "choices" },
           ...usable.map((number) => {
             const may = rights(status, number).map((key) => app.say(key));
-            return choice(app.say(groupName(number)), may.join(app.language === "ja" ? "・" : ", "), () => app.show(group(app, number)));
+            return choice(app.say(groupName(number)), may.join(app.language === "ja" ? "・" : ", "), () =>
+              app.show(group(app, number)),
+            );
           }),
         ),
         h(

@@ -2,7 +2,7 @@
 
 import type { App, Render } from "../app";
 import { button, h, notice } from "../dom";
-import type { Over } from "../protocol/session";
+import type { Over } from "../protocol/sealed_line";
 import { choose } from "./choose";
 import { module } from "./module";
 

@@ -30,7 +30,15 @@ export function remove(app: App, number: Group, ids: readonly number[]): Render 
     } else if (done) {
       app.values.delete(number);
       gone.forEach((id) => app.edits.delete(id));
-      app.show(result(app, "result.deleted", done, gone.map((id) => [fieldName(id), ""]), "result.gone"));
+      app.show(
+        result(
+          app,
+          "result.deleted",
+          done,
+          gone.map((id) => [fieldName(id), ""]),
+          "result.gone",
+        ),
+      );
     }
   }
 
@@ -45,7 +53,8 @@ export function remove(app: App, number: Group, ids: readonly number[]): Render 
         app.say(number === USAGE_HISTORY ? "delete.usage" : "delete.lead"),
         number === CONNECTION && app.say("delete.connection"),
       ),
-      number !== USAGE_HISTORY && facts(...gone.map((id) => [app.say(fieldName(id)), valueOf(app, id, values)] as const)),
+      number !== USAGE_HISTORY &&
+        facts(...gone.map((id) => [app.say(fieldName(id)), valueOf(app, id, values)] as const)),
       working_
         ? working(app.say("delete.working"))
         : h(

@@ -18,13 +18,28 @@ export function result(
   return () => ({
     title,
     content: [
-      notice("good", app.say("result.done"), advice !== null && app.say(advice), done.repeated && app.say("result.repeated")),
+      notice(
+        "good",
+        app.say("result.done"),
+        advice !== null && app.say(advice),
+        done.repeated && app.say("result.repeated"),
+      ),
       lines.length > 0 &&
         h(
           "ul",
           { class: "done" },
           ...lines.map(([name, value]) =>
-            h("li", {}, icon("good"), h("span", { class: "choice-text" }, h("span", { class: "label" }, app.say(name)), value && h("span", { class: "value" }, value))),
+            h(
+              "li",
+              {},
+              icon("good"),
+              h(
+                "span",
+                { class: "choice-text" },
+                h("span", { class: "label" }, app.say(name)),
+                value && h("span", { class: "value" }, value),
+              ),
+            ),
           ),
         ),
       facts([app.say("result.left"), String(done.changesLeft)], [app.say("result.version"), String(done.generation)]),

@@ -34,7 +34,14 @@ export function review(app: App): Render {
         app.values.delete(id >> 4);
       }
       app.edits.clear();
-      app.show(result(app, "result.changed", done, [...sent].map(([id, value]) => [fieldName(id), shown(id, value)])));
+      app.show(
+        result(
+          app,
+          "result.changed",
+          done,
+          [...sent].map(([id, value]) => [fieldName(id), shown(id, value)]),
+        ),
+      );
     }
   }
 
@@ -54,7 +61,10 @@ export function review(app: App): Render {
     }
     const reason = failure.reason as FieldReason;
     const words = reasonText(app, entry, reason, app.edits.get(entry.id) ?? "");
-    return alarm(app.say("failure.not_done"), app.say("failure.field", { field: app.say(fieldName(entry.id)), reason: words }));
+    return alarm(
+      app.say("failure.not_done"),
+      app.say("failure.field", { field: app.say(fieldName(entry.id)), reason: words }),
+    );
   }
 
   function row(id: number, value: string): HTMLElement {

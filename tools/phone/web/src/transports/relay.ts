@@ -1,4 +1,4 @@
-/** The relay: frames through the server, by HTTP (docs/api.md, "Relay"). It sees their sizes and times, nothing else. */
+/** The relay: frames through the server, by HTTP (docs/api.md, "Relay"). It sees sizes and times only. */
 
 import { type Bytes, fromBase64, hex, randomBytes, toBase64 } from "../protocol/bytes";
 import { Inbox, LinkError, type Transport, pause } from "./transport";
@@ -121,7 +121,9 @@ class Conversation {
         throw new LinkError("closed");
       }
       if (!response.ok) {
-        throw response.status === TOO_MANY || response.status >= 500 ? new Error("later") : new LinkError("unreachable");
+        throw response.status === TOO_MANY || response.status >= 500
+          ? new Error("later")
+          : new LinkError("unreachable");
       }
       return (await response.json()) as Answer;
     } finally {

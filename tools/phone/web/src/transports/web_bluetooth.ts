@@ -73,7 +73,9 @@ class WebBluetooth implements Transport {
   private readonly onValue = (event: Event): void => {
     const value = (event.target as BluetoothRemoteGATTCharacteristic).value;
     if (value) {
-      this.inbox.put(new Uint8Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength) as ArrayBuffer));
+      this.inbox.put(
+        new Uint8Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength) as ArrayBuffer),
+      );
     }
   };
 }
