@@ -22,14 +22,14 @@ demo: setup ## operation 1 unattended, step by step
 	@$(VENV)/python -m tools.sim demo $(ARGS)
 
 test: setup ## every test
-	@$(PYTHON) -m tools.setup chromium phone
+	@$(PYTHON) -m tools.setup chromium valgrind phone
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 fuzz: setup ## what a phone can send, with new seeds until Ctrl-C or a finding
 	@$(VENV)/python -m tests.fuzz_phone $(ARGS)
 
 bench: setup ## the figures, each beside its limit
-	@$(PYTHON) -m tools.setup valgrind interpreter32
+	@$(PYTHON) -m tools.setup valgrind
 	@$(VENV)/python -m tools.bench $(ARGS)
 
 golden: setup ## accept the screens as they are now as the golden pictures

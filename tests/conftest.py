@@ -5,11 +5,12 @@ per interpreter, `test_x.py::test_a[cpython]` and `test_x.py::test_a[micropython
 The file may set, at module level and as literals,
 
     INTERPRETERS = ("micropython",)   where it runs; default both
-    HEAP = "2M"                       MicroPython's heap; default 128K
+    HEAP = "256wK"                    MicroPython's heap; default 128wK, the microcontroller's
+    HEAP = {"test_x": "512K"}         the same for these tests only
     TIMEOUT_S = 120                   default 60
 
-On MicroPython firmware and tests run from .mpy files, as on the module, and
-an item is a process of its own. The current folder is the repository's.
+On MicroPython firmware and tests run in place from a ROM image, as on the module,
+and an item is a process of its own. The current folder is the repository's.
 """
 
 import ast
@@ -25,14 +26,14 @@ import pytest
 
 from tests.cut_counts import count_cuts, table
 from tests.dual import Skip
+from tests.on_micropython import command, environment, stage_tests
 from tools import compat  # noqa: F401  puts the stand-ins on the path
 from tools.setup import BUILD, ROOT, mip
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
-from tools.setup.stage import PACKAGES, StageError, write_tree
+from tools.sim.house import HEAP
 
 _DUAL_FOLDER = ROOT / "tests" / "firmware"
-_STAGED = BUILD / "test-module"
-_DEFAULTS = {"INTERPRETERS": ("cpython", "micropython"), "HEAP": "128K", "TIMEOUT_S": 60}
+_DEFAULTS = {"INTERPRETERS": ("cpython", "micropython"), "HEAP": {}, "TIMEOUT_S": 60}
 _STAGE_FAULT = "INKAN_TEST_STAGE_FAULT"
 
 
@@ -44,7 +45,7 @@ def pytest_configure(config):
     if str(_DUAL_FOLDER) not in sys.path:
         sys.path.append(str(_DUAL_FOLDER))
     if not hasattr(config, "workerinput"):  # xdist's workers find it done
-        os.environ[_STAGE_FAULT] = _stage_tests()
+        os.environ[_STAGE_FAULT] = stage_tests()
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -58,18 +59,6 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_report_header():
     return f"aioble: {mip.choose().text}"
-
-
-def _stage_tests():
-    """Compile firmware and dual tests for MicroPython; returns what did not compile, or ""."""
-    paths = [ROOT / "tests" / "dual.py", ROOT / "tests" / "mp_runner.py", *_DUAL_FOLDER.rglob("*.py")]
-    for package in (*PACKAGES, "tools/sim/chips", "tests/power"):
-        paths += (ROOT / package).rglob("*.py")
-    try:
-        write_tree(_STAGED, {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths})
-    except StageError as error:
-        return str(error)
-    return ""
 
 
 def pytest_pycollect_makemodule(module_path, parent):
@@ -110,7 +99,8 @@ class DualItem(pytest.Item):
         self.function_name = function
         self.interpreter = interpreter
         self.line = line
-        self.heap = options["HEAP"]
+        heap = options["HEAP"]
+        self.heap = heap.get(function, HEAP) if isinstance(heap, dict) else heap
         self.timeout_s = options["TIMEOUT_S"]
 
     def runtest(self):
@@ -136,16 +126,12 @@ class DualItem(pytest.Item):
             signal.signal(signal.SIGALRM, previous)
 
     def _run_on_micropython(self):
-        micropython = BUILD / "bin" / "micropython"
-        command = [micropython, "-X", f"heapsize={self.heap}", "-m", "tests.mp_runner"]
-        command += [self.path.stem, self.function_name, str(self.timeout_s)]
-        folders = [_STAGED, _STAGED / "lib", _STAGED / "tests" / "firmware", ".frozen"]
-        environment = dict(os.environ, MICROPYPATH=":".join(map(str, folders)))
+        arguments = (self.path.stem, self.function_name, self.timeout_s)
         try:
             done = subprocess.run(
-                command,
+                command("tests.mp_runner", *arguments, heap=self.heap),
                 cwd=ROOT,
-                env=environment,
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -153,7 +139,7 @@ class DualItem(pytest.Item):
                 check=False,
             )
         except FileNotFoundError:
-            raise DualFailure(f"{micropython} is missing: run `make setup`") from None
+            raise DualFailure("there is no interpreter: run `make setup`") from None
         except subprocess.TimeoutExpired as error:
             printed = (error.stdout or b"").decode(errors="replace")
             raise DualFailure(f"{printed}\nnot done after {self.timeout_s} s") from None
@@ -184,9 +170,9 @@ def _with_source_lines(traceback):
     for line in traceback.splitlines():
         lines.append(line)
         place = re.match(r'  File "(.+)", line (\d+)', line)
-        if place and (ROOT / place[1]).is_file():
-            source = (ROOT / place[1]).read_text().splitlines()
-            lines.append("    " + source[int(place[2]) - 1].strip())
+        path = ROOT / (place[1].replace(".", "/") + ".py") if place else None
+        if path and path.is_file():
+            lines.append("    " + path.read_text().splitlines()[int(place[2]) - 1].strip())
     return "\n".join(lines)
 
 

@@ -3,13 +3,12 @@
 Each round prints its seed first; `python -m tests.fuzz_phone SEED` does that round again.
 """
 
-import os
 import secrets
 import subprocess
 import sys
 
-from tests import conftest
-from tools.setup import BUILD, ROOT
+from tests.on_micropython import command, environment, stage_tests
+from tools.setup import ROOT
 
 _ROUND_TIMEOUT_S = 600
 _HEAP = "4M"
@@ -17,12 +16,10 @@ _HEAP = "4M"
 
 def one_round(seed):
     """Exit status of a round."""
-    staged = BUILD / "test-module"
-    folders = [staged, staged / "lib", staged / "tests" / "firmware", ".frozen"]
     done = subprocess.run(
-        [BUILD / "bin" / "micropython", "-X", f"heapsize={_HEAP}", "-c", f"import phone_fuzz; phone_fuzz.main({seed})"],
+        command("phone_fuzz", seed, heap=_HEAP),
         cwd=ROOT,
-        env=dict(os.environ, MICROPYPATH=":".join(map(str, folders))),
+        env=environment(),
         timeout=_ROUND_TIMEOUT_S,
         check=False,
     )
@@ -30,7 +27,7 @@ def one_round(seed):
 
 
 def main(arguments):
-    fault = conftest._stage_tests()
+    fault = stage_tests()
     if fault:
         print(fault)  # what is needed may be there all the same
     if arguments:

@@ -1,12 +1,10 @@
 """The instruction counts that the figures rest on."""
 
-import shutil
-
 import pytest
 
-from tools.bench.callgrind import CallgrindError, instructions, instructions_of
+from tools.bench.callgrind import VALGRIND, CallgrindError, instructions, instructions_of
 
-pytestmark = pytest.mark.skipif(shutil.which("valgrind") is None, reason="no valgrind here")
+pytestmark = pytest.mark.skipif(not VALGRIND.exists(), reason="no Valgrind here that counts the interpreter")
 
 LOOP = "for i in range(%d):\n    pass\n"
 

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from tools.setup import BUILD
+from tools.setup import ROOT
+from tools.sim.module import MICROPYTHON
 
 CASES = """
 from tests.dual import raises, skip
@@ -54,8 +55,8 @@ async def test_async_hang():
 def test_the_runner_tells_failure_from_success(tmp_path, function, status, printed):
     (tmp_path / "cases.py").write_text(CASES)
     done = subprocess.run(
-        [BUILD / "bin" / "micropython", "-m", "tests.mp_runner", "cases", function, "0.2"],
-        env={**os.environ, "MICROPYPATH": f"{BUILD}/test-module:{tmp_path}:.frozen"},
+        [MICROPYTHON, "-c", f"from tests.mp_runner import main\nmain('cases', {function!r}, 0.2)"],
+        env={**os.environ, "MICROPYPATH": f"{ROOT}:{tmp_path}:.frozen"},
         capture_output=True,
         text=True,
         timeout=20,

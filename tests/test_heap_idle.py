@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from tools.bench import heap
-from tools.setup.interpreter import narrow
+from tools.setup.interpreter import WORD_BITS, probe
+from tools.sim.module import MICROPYTHON
 
 _MOST_BYTES = 86_000  # of 131,072
 
 
 def test_r27_the_idle_module_leaves_room_for_the_work():
-    interpreter = narrow()
-    if interpreter is None:
-        pytest.skip("no interpreter with 32-bit words is here: python3 -m tools.setup interpreter32")
-    in_use = asyncio.run(heap.idle(interpreter))
+    if probe([MICROPYTHON]).word_bits != WORD_BITS:
+        pytest.skip("the interpreter's words are wider than the microcontroller's")
+    in_use = asyncio.run(heap.idle())
     print(in_use)
     assert in_use <= _MOST_BYTES

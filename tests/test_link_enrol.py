@@ -28,7 +28,7 @@ def options(host, code=CODE, limits=PATIENT):
 
 
 def enrol(host, code=CODE, limits=PATIENT):
-    return micropython.run("enrol_client.py", options(host, code, limits))[0]
+    return micropython.run("enrol_client", options(host, code, limits))[0]
 
 
 class FakePps:
@@ -153,7 +153,7 @@ def test_sa_the_code_is_never_sent(pps):
 
 
 def test_sa_nothing_is_the_same_twice(pps):
-    first, second = micropython.run("enrol_client.py", [options(pps.host)] * 2)
+    first, second = micropython.run("enrol_client", [options(pps.host)] * 2)
     assert first["fields"][str(unique_info.PRIVATE_KEY)] != second["fields"][str(unique_info.PRIVATE_KEY)]
     assert pps.requests[0].json["nonce"] != pps.requests[1].json["nonce"]
     assert pps.hellos[0]["nonce"] != pps.hellos[1]["nonce"]
@@ -230,7 +230,7 @@ def test_sa_an_answer_to_an_earlier_request_is_noticed(pps):
         message.update(kept[0])
 
     pps.change = replay
-    first, second = micropython.run("enrol_client.py", [options(pps.host)] * 2)
+    first, second = micropython.run("enrol_client", [options(pps.host)] * 2)
     assert "fields" in first
     assert second["error"] == "bad_answer"
     assert len(pps.hellos) == 1
@@ -285,7 +285,7 @@ def test_r27_answers_of_the_wrong_shape_are_named(tmp_path):
     with FakePps(tmp_path, iterations=100).running() as pps:
         pps.change = change
         given = [options(pps.host) | {"iterations": 100}] * len(cases)
-        results = micropython.run("enrol_client.py", given)
+        results = micropython.run("enrol_client", given)
     found = [(case, result) for case, result in zip(cases, results, strict=True) if result.get("error") != "bad_answer"]
     assert not found
     assert not pps.hellos
@@ -356,7 +356,7 @@ def test_sa_what_was_mistyped_is_found_before_anything_is_sent(pps):
             codes.append(CODE[:place] + pair[::-1] + CODE[place + 2 :])
     hosts = ["", " ", "a b", "localhost:", "localhost:0", "localhost:65536", "localhost:x", "https://localhost", "-a"]
     results = micropython.run(
-        "enrol_client.py", [options(pps.host, code) for code in codes] + [options(host) for host in hosts]
+        "enrol_client", [options(pps.host, code) for code in codes] + [options(host) for host in hosts]
     )
     assert {result["error"] for result in results[: len(codes)]} == {"code_form"}
     assert {result["error"] for result in results[len(codes) :]} == {"host_form"}
@@ -379,6 +379,6 @@ async def test_sa_the_pps_takes_the_module_once(tmp_path):
         server.register_module(SERIAL, "a house")
         code = server.offer_enrolment(SERIAL)
         given = [options(server.enrol_host, used) for used in (CODE, code, code)]
-        results = await asyncio.to_thread(micropython.run, "enrol_client.py", given)
+        results = await asyncio.to_thread(micropython.run, "enrol_client", given)
     assert [result.get("error") for result in results] == ["code_refused", None, "code_refused"]
     assert results[1]["fields"][str(unique_info.CREDENTIAL_URL)] == server.credential_url

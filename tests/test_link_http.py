@@ -36,7 +36,7 @@ class World:
 
     def call(self, server, **changed):
         """Results of the calls, in order."""
-        return micropython.run("http_client.py", self.options(server, **changed))
+        return micropython.run("http_client", self.options(server, **changed))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_r27_a_server_that_refuses_the_clients_certificate_is_named_within_8_kib
             del options[name]
             if shown != "none":
                 options[name] = str(tmp_path / name)
-        good, result = micropython.run("http_client.py", options)
+        good, result = micropython.run("http_client", options)
     assert good["answer"] == {"ok": True}
     assert result["error"] == "tls_client"
 
@@ -152,7 +152,7 @@ def test_name_that_leads_nowhere(world):
 def test_port_that_nobody_listens_at(world):
     with TlsServer(repeat(GOOD), world.server_pem) as server:
         options = world.options(server)
-    assert micropython.run("http_client.py", options)[0]["error"] == "connect"
+    assert micropython.run("http_client", options)[0]["error"] == "connect"
 
 
 # A server that hangs, at each stage
@@ -239,7 +239,7 @@ def test_a_host_that_swallows_packets_is_left(world):
             fillers.append(filler)
         with TlsServer(repeat(GOOD), world.server_pem) as server:
             options = world.options(server, port=port, limits=[SHORT_MS, PATIENT_MS, PATIENT_MS])
-        result = micropython.run("http_client.py", options)[0]
+        result = micropython.run("http_client", options)[0]
         for filler in fillers:
             filler.close()
     assert result["error"] == "timeout"
@@ -260,9 +260,9 @@ def test_r27_a_failure_leaves_no_socket_open(world, tmp_path, fault):
     with TlsServer(handler, pem, raw=raw) as server:
         options = world.options(server, calls=12, limits=limits)
         if fault != "connect":
-            results = micropython.run("http_client.py", options)
+            results = micropython.run("http_client", options)
     if fault == "connect":
-        results = micropython.run("http_client.py", options)
+        results = micropython.run("http_client", options)
     assert {result["error"] for result in results} == {fault}
     assert len({result["open_files"] for result in results}) == 1
 

@@ -49,7 +49,7 @@ def responder(*packets, stranger=False):
 
 def query(port, timeout_ms=PATIENT_MS, host="127.0.0.1"):
     options = {"host": host, "port": port, "timeout_ms": timeout_ms, "mark": MARK.hex()}
-    return micropython.run("ntp_client.py", options)[0]
+    return micropython.run("ntp_client", options)[0]
 
 
 def test_a_good_server_tells_the_time():

@@ -33,7 +33,7 @@ class House:
         certificate = server.certify_connection(SERIAL, certificate_request(key, SERIAL))
         given = files(folder, server.ca.pps.certificate_der, certificate, scalar(key))
         self._talk = micropython.Talk(
-            "relay_module.py", given | {"port": server.module_port, "retry_ms": 200}, "8M", 120
+            "relay_module", given | {"port": server.module_port, "retry_ms": 200}, timeout_s=120
         )
 
     async def start(self):

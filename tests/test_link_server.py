@@ -105,7 +105,7 @@ def test_r7_a_credential_comes_over_one_kept_connection(tmp_path):
     script = Script(tmp_path)
     with (
         TlsServer(script.handle, script.pem, script.ca) as server,
-        micropython.Talk("link_client.py", script.options | {"port": server.port}, "8M") as module,
+        micropython.Talk("link_client", script.options | {"port": server.port}) as module,
     ):
         assert script.until("poll")[1] == 1
         script.push({"credential": credential(), "revoked": 0})
@@ -121,7 +121,7 @@ def test_r7_a_credential_comes_over_one_kept_connection(tmp_path):
 def test_an_alarm_breaks_a_poll_off_and_goes_out_at_once(tmp_path):
     script = Script(tmp_path)
     with TlsServer(script.handle, script.pem, script.ca) as server:
-        with micropython.Talk("link_client.py", script.options | {"port": server.port}, "8M") as module:
+        with micropython.Talk("link_client", script.options | {"port": server.port}) as module:
             script.until("poll")
             module.tell("tamper")
             message, number = script.until("hello")
@@ -135,7 +135,7 @@ def test_s15_a_server_that_the_ca_does_not_vouch_for_is_not_even_asked(tmp_path)
     script = Script(tmp_path, server_ca=Authority())
     with (
         TlsServer(script.handle, script.pem, script.ca) as server,
-        micropython.Talk("link_client.py", script.options | {"port": server.port}, "8M") as module,
+        micropython.Talk("link_client", script.options | {"port": server.port}) as module,
     ):
         last = module.until(lambda line: line["error"])
         assert (last["error"], last["now"]) == ("tls_ca", None)
@@ -166,7 +166,7 @@ def test_r27_right_json_with_wrong_types_is_named_within_8_kib(tmp_path):
     options = {"retry_ms": 20}
     with (
         TlsServer(script.handle, script.pem, script.ca) as server,
-        micropython.Talk("link_client.py", script.options | options | {"port": server.port}, "8M") as module,
+        micropython.Talk("link_client", script.options | options | {"port": server.port}) as module,
     ):
         module.until(lambda line: line["online"])
         module.tell("spare 8192")
@@ -195,7 +195,7 @@ async def test_r7_r8_the_pps_issues_and_revokes(tmp_path):
         given["port"] = server.module_port
 
         def follow():
-            with micropython.Talk("link_client.py", given, "8M") as module:
+            with micropython.Talk("link_client", given) as module:
                 module.until(lambda line: line["online"])
                 issue()
                 accepted = module.until(lambda line: line["credential"])

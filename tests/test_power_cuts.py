@@ -1,19 +1,21 @@
 """Power cut at every program and erase of everything that writes the store (R2, R9, S9), on MicroPython."""
 
 import json
-import os
 import subprocess
 
 import pytest
 
 from tests.cut_counts import count_cuts, table
+from tests.on_micropython import command, environment
 from tests.power.harness import tally
 from tests.power.operations import OPERATIONS
 from tests.power.wrong import WRONG
-from tools.setup import BUILD, ROOT
+from tools.setup import ROOT
 
 _TIMEOUT_S = 240
-_STAGED = BUILD / "test-module"
+# 128 KiB are enough. But the harness makes garbage at each of many thousand cuts, and to collect it from a heap of
+# that size takes a third of the time.
+_HEAP = "4M"
 
 # name: number of pytest items it is shared out to
 _SHARDS = {"vault_commit": 3, "guard_change": 3, "provisioning": 2, "attempt_change_sector": 2}
@@ -24,14 +26,10 @@ _GROUPS = 4
 
 def explored(*names, shard=0, shards=1):
     """What tests/power/run.py found out, in an interpreter of its own."""
-    micropython = BUILD / "bin" / "micropython"
-    command = [micropython, "-X", "heapsize=4M", "-m", "tests.power.run"]
-    command += [str(shard), str(shards), *names]
-    folders = [_STAGED, _STAGED / "lib", ".frozen"]
     done = subprocess.run(
-        command,
+        command("tests.power.run", shard, shards, names, heap=_HEAP),
         cwd=ROOT,
-        env=dict(os.environ, MICROPYPATH=":".join(map(str, folders))),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

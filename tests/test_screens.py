@@ -4,7 +4,6 @@ The pictures come from the panel's own code on MicroPython (tests/firmware/panel
 as they are; `python -m tools.sim.contact_sheet` puts them on one page to look at.
 """
 
-import os
 import re
 import string
 import subprocess
@@ -14,23 +13,21 @@ import pytest
 from PIL import Image
 
 from firmware.panel import strings_en, strings_ja
+from tests.on_micropython import command, environment
 from tools.font import reader, source
-from tools.setup import BUILD, ROOT
+from tools.setup import ROOT
 from tools.sim.contact_sheet import CHOSEN, contact_sheet
 
 GOLDEN = ROOT / "tests" / "golden"
 LANGUAGES = ("ja", "en")
-STAGED = BUILD / "test-module"
-HEAP = "512K"
 
 
 def printed_by(script, language):
     """Lines that a script of tests/firmware prints on MicroPython."""
-    folders = [STAGED, STAGED / "tests" / "firmware", ".frozen"]
     done = subprocess.run(
-        [BUILD / "bin" / "micropython", "-X", f"heapsize={HEAP}", "-m", script, language],
+        command(script, language),
         cwd=ROOT,
-        env=dict(os.environ, MICROPYPATH=":".join(map(str, folders))),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

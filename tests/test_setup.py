@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -161,11 +162,11 @@ def test_a_machine_without_apt_is_told_so(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
-        ("1.25 6\n", None),
-        ("1.26 6\n", None),
-        ("2.0 7\n", None),
-        ("1.24 6\n", "is 1.24, 1.25 or newer is needed"),
-        ("1.25 6\nlacks tls\nlacks vfs\n", "is built without tls, vfs"),
+        ("1.25 6 32\n", None),
+        ("1.26 6 32\n", None),
+        ("2.0 7 32\n", None),
+        ("1.24 6 32\n", "is 1.24, 1.25 or newer is needed"),
+        ("1.25 6 32\nlacks tls\nlacks vfs\n", "is built without tls, vfs"),
         ("", "does not answer as MicroPython does"),
         ("Python 3.11", "does not answer as MicroPython does"),
     ],
@@ -178,6 +179,7 @@ def test_the_interpreter_that_was_set_up_is_good():
     found = interpreter.probe([BUILD / "bin" / "micropython"])
     assert found.fault is None
     assert found.mpy_version == 6
+    assert found.word_bits in (32, 64)
 
 
 def answering(text):
@@ -185,12 +187,12 @@ def answering(text):
 
 
 def test_a_named_interpreter_is_used_or_refused_never_replaced(tmp_path, fake_tools, monkeypatch):
-    good = fake_tools("mp-good", answering("1.26 6"))
-    old = fake_tools("mp-old", answering("1.20 6"))
+    good = fake_tools("mp-good", answering("1.26 6 32"))
+    old = fake_tools("mp-old", answering("1.20 6 32"))
     wrapper = tmp_path / "build" / "bin" / "micropython"
     monkeypatch.setenv("MICROPYTHON", str(good))
     interpreter.ensure(tmp_path / "build")
-    assert subprocess.check_output([wrapper], text=True) == "1.26 6\n"
+    assert subprocess.check_output([wrapper], text=True) == "1.26 6 32\n"
     monkeypatch.setenv("MICROPYTHON", str(old))
     with pytest.raises(SetupError, match=r"MICROPYTHON=.*mp-old is 1\.20, 1\.25 or newer"):
         interpreter.ensure(tmp_path / "build")
@@ -203,24 +205,112 @@ def test_an_interpreter_on_path_is_used_when_it_is_new_enough(tmp_path, fake_too
     monkeypatch.delenv("MICROPYTHON", raising=False)
     fetched = []
 
-    def fetch(packages, suite, into):
+    def fetch(packages, suite, into, architecture):
         fetched.append(packages)
         raise SetupError("could not fetch " + packages[0])
 
     monkeypatch.setattr(debian, "fetch", fetch)
-    fake_tools("micropython", answering("1.25 6"))
+    fake_tools("micropython", answering("1.25 6 32"))
     interpreter.ensure(tmp_path / "build")
     assert "tools/micropython" in (tmp_path / "build" / "bin" / "micropython").read_text()
     assert fetched == []
-    fake_tools("micropython", answering("1.19 6"))
+    fake_tools("micropython", answering("1.19 6 32"))
     with pytest.raises(SetupError) as caught:
         interpreter.ensure(tmp_path / "build")
     assert fetched and "could not fetch micropython" in str(caught.value)
     assert "MICROPYTHON=/path/to/micropython" in str(caught.value)
 
 
+ARCHIVE = {"i386": "1.25 6 32", "armhf": "1.25 6 32", None: "1.25 6 64"}
+
+
+@pytest.fixture
+def an_archive(tmp_path, monkeypatch):
+    """Callable (machine, answers): Debian's archive as that machine sees it; returns the list of what was fetched.
+
+    answers maps an architecture to what its interpreter answers; one that is not in it cannot be fetched.
+    """
+    monkeypatch.delenv("MICROPYTHON", raising=False)
+    monkeypatch.setattr(interpreter, "_on_path", lambda wrapper: None)
+    fetched = []
+
+    def open_for(machine, answers):
+        def fetch(packages, suite, into, architecture):
+            fetched.append(architecture)
+            if architecture not in answers:
+                raise SetupError("could not fetch " + packages[0])
+            shutil.rmtree(into, ignore_errors=True)
+            libraries = into / "usr" / "lib" / str(architecture)
+            libraries.mkdir(parents=True)
+            (libraries / "libc.so.6").touch()
+            loader = libraries / "ld-linux.so.2"
+            loader.write_text(f"#!/bin/sh\n{answering(answers[architecture])}\n")
+            loader.chmod(0o755)
+
+        monkeypatch.setattr(interpreter.platform, "machine", lambda: machine)
+        monkeypatch.setattr(debian, "fetch", fetch)
+        fetched.clear()
+        return fetched
+
+    return open_for
+
+
+def set_up_in(build):
+    """Set up in a build folder; what its interpreter answers."""
+    interpreter.ensure(build)
+    return subprocess.check_output([build / "bin" / "micropython"], text=True).strip()
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture"), [("x86_64", "i386"), ("aarch64", "armhf"), ("armv7l", None), ("riscv64", None)]
+)
+def test_debians_build_with_the_microcontrollers_words_is_fetched_once(tmp_path, an_archive, machine, architecture):
+    fetched = an_archive(machine, ARCHIVE)
+    for _ in range(2):
+        assert set_up_in(tmp_path) == ARCHIVE[architecture]
+    assert fetched == [architecture]
+
+
+@pytest.mark.parametrize("narrow", ["", "1.24 6 32", "1.25 6 32\nlacks tls", None])
+def test_the_machines_own_build_stands_in_where_the_narrow_one_will_not_do(tmp_path, an_archive, capsys, narrow):
+    answers = {None: "1.25 6 64"} if narrow is None else {None: "1.25 6 64", "i386": narrow}
+    fetched = an_archive("x86_64", answers)
+    assert set_up_in(tmp_path) == "1.25 6 64"
+    told = capsys.readouterr().out
+    assert "MicroPython for i386" in told and "the machine's own architecture has to do" in told
+    assert "Its words have 64 bits, the microcontroller's 32" in told
+    assert set_up_in(tmp_path) == "1.25 6 64"
+    assert capsys.readouterr().out == ""
+    assert fetched == ["i386", None]
+
+
+def an_older_build(build):
+    """What set-up left behind when it took the machine's own architecture without a choice."""
+    own = build / "micropython" / "usr" / "lib" / "x86_64-linux-gnu"
+    own.mkdir(parents=True)
+    (own / "libc.so.6").touch()
+    (own / "ld-linux-x86-64.so.2").write_text(f"#!/bin/sh\n{answering('1.25 6 64')}\n")
+    (own / "ld-linux-x86-64.so.2").chmod(0o755)
+
+
+def test_an_older_build_folder_gets_the_microcontrollers_words(tmp_path, an_archive):
+    an_older_build(tmp_path)
+    fetched = an_archive("x86_64", ARCHIVE)
+    assert set_up_in(tmp_path) == "1.25 6 32"
+    assert fetched == ["i386"]
+
+
+def test_an_older_build_folder_stays_in_use_without_a_network(tmp_path, an_archive, capsys):
+    an_older_build(tmp_path)
+    an_archive("x86_64", {})
+    assert set_up_in(tmp_path) == "1.25 6 64"
+    assert "could not fetch micropython" in capsys.readouterr().out
+    an_archive("x86_64", ARCHIVE)
+    assert set_up_in(tmp_path) == "1.25 6 32"
+
+
 def test_the_compiler_has_to_write_what_the_interpreter_reads(fake_tools):
-    reads_6 = fake_tools("micropython", answering("1.25 6"))
+    reads_6 = fake_tools("micropython", answering("1.25 6 32"))
     interpreter.check_compiler(fake_tools("mpy-6", answering("mpy-cross emitting mpy v6.3")), reads_6)
     with pytest.raises(SetupError, match=r"another \.mpy format"):
         interpreter.check_compiler(fake_tools("mpy-7", answering("mpy-cross emitting mpy v7.0")), reads_6)

@@ -5,7 +5,6 @@ on the way there, frame in hex. LANGUAGE is ja, en or both, for what is shown in
 """
 
 import asyncio
-import sys
 
 from panel_fakes import LONG, SHORT, Rig
 
@@ -166,8 +165,8 @@ def render_notices():
         print("notice-both-%s" % (tamper or "unprovisioned"), int(canvas.overflowed), canvas.buffer.hex())
 
 
-if __name__ == "__main__":
-    if sys.argv[1] in LANGUAGES:
-        asyncio.run(render(LANGUAGES.index(sys.argv[1])))
+def main(language):
+    if language in LANGUAGES:
+        asyncio.run(render(LANGUAGES.index(language)))
     else:
         render_notices()

@@ -5,7 +5,6 @@ and then how many there were.
 """
 
 import asyncio
-import sys
 
 from panel_fakes import LONG, Rig
 from panel_scenes import CODE, CONNECTION, IN, LANGUAGES, NAME
@@ -64,5 +63,5 @@ async def sweep(language):
     print(count, "combinations")
 
 
-if __name__ == "__main__":
-    asyncio.run(sweep(LANGUAGES.index(sys.argv[1])))
+def main(language):
+    asyncio.run(sweep(LANGUAGES.index(language)))

@@ -6,7 +6,7 @@ from firmware.crypto.drbg import MAX_REQUEST_SIZE, HmacDrbg, ReseedError
 from firmware.crypto.hmac import hmac_sha256
 from tests.dual import raises
 
-HEAP = "4M"
+HEAP = {"test_requests_beyond_the_limits_are_refused": "512K"}  # the largest one has 64 KiB
 
 STUCK = bytes(range(32))
 ROOT_SECRET = b"\x5a" * 32

@@ -6,7 +6,7 @@ from hashlib import sha256
 from firmware.crypto import der, ecdsa, p256, x509
 from tests.dual import raises
 
-HEAP = "1M"
+HEAP = {"test_der_lengths_have_their_shortest_form": "512K"}  # of values of 64 KiB
 
 PRIVATE = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
 

@@ -3,8 +3,6 @@
 from tests.dual import raises
 from tools.sim.chips.flash import SECTOR_SIZE, FlashMisuse, NorFlash, PowerCut
 
-HEAP = "1M"
-
 
 def _chip():
     return NorFlash(4 * SECTOR_SIZE)

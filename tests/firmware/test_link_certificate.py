@@ -6,7 +6,6 @@ from firmware.crypto import der
 from firmware.link.enrol import _public_key_of
 
 INTERPRETERS = ("micropython",)
-HEAP = "256K"
 
 _KEY = der.tlv(der.SEQUENCE, der.tlv(der.SEQUENCE, b"\x06\x01\x01"), der.bit_string(b"\x04" + bytes(64)))
 

@@ -10,7 +10,6 @@ from firmware.link.http import HttpClient, Limits, StatusError, new_buffer
 from tests.dual import raises
 
 INTERPRETERS = ("micropython",)
-HEAP = "256K"
 TIMEOUT_S = 120
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"ok":true}'

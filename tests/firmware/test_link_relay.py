@@ -11,7 +11,7 @@ from firmware.errors import LinkError
 from firmware.link.relay import Relay
 
 INTERPRETERS = ("micropython",)
-HEAP = "8M"
+HEAP = "256wK"  # the server is in it too, with its frames
 
 ONE = "0123456789abcdef"
 TWO = "fedcba9876543210"

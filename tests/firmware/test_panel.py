@@ -19,7 +19,6 @@ from firmware.panel.screens_session import luhn_holds
 from tests.dual import raises
 
 INTERPRETERS = ("micropython",)  # what draws needs framebuf
-HEAP = "512K"
 
 HOST = "DDDDOUUO" + "7R7R7777#5R7" + "O"  # from the menu to the enrolment code
 

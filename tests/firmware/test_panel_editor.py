@@ -7,7 +7,6 @@ from firmware.panel.editor import DigitsEditor, TextEditor
 from firmware.panel.glyphs import GlyphFile
 
 INTERPRETERS = ("micropython",)  # what draws needs framebuf
-HEAP = "1M"
 
 HIRAGANA = (
     "わをんゎー、。・　0",

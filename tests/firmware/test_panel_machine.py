@@ -11,8 +11,9 @@ from firmware.panel.glyphs import GlyphFile
 from firmware.panel.machine import EDITOR, Panel
 
 INTERPRETERS = ("micropython",)  # what draws needs framebuf
-HEAP = "2M"
 TIMEOUT_S = 300
+# What it has walked, and a collection of the garbage of thousands of panels, which is faster when it is rare.
+HEAP = {"test_r14_every_screen_and_every_step_of_the_document_is_reached_and_no_other": "2M"}
 
 IN_SESSION = set(screens_session.SCREENS)
 HOME = ("idle", "tampered")

@@ -1,6 +1,7 @@
 """R13 to R17, S19: the panel on the real units, by keys alone, down to what is in flash."""
 
 import asyncio
+from hashlib import sha256
 
 from panel_scenes import IN
 from unit_rig import ID, PASSWORD, get, message, module, w0_of
@@ -12,10 +13,11 @@ from firmware.panel.machine import Panel
 from firmware.preferences import Preferences
 
 INTERPRETERS = ("micropython",)  # what draws needs framebuf
-HEAP = "4M"
 TIMEOUT_S = 180
+HEAP = {"test_r16_revocation_replacement_and_tamper_end_the_session_at_once": "256wK"}  # three houses
 
 WRONG = "O12345678O87654322O"
+CANVAS = Canvas(GlyphFile("build/font/glyphs12.bin").open())
 
 
 class House:
@@ -24,19 +26,19 @@ class House:
     def __init__(self, scope=None, **changed):
         self.rig = rig = module()
         rig.acquisition.accept(message(1, scope, **changed), settings.ISSUER_CONNECTION)
-        self.pictures = []
+        self.pictures = []  # their SHA-256, in the order of their coming
         preferences = Preferences(rig.store.settings)
         preferences.start()
         rig.control._sleep_ms = self.wait
         self.panel = Panel(
-            lambda buffer: self.pictures.append(bytes(buffer)),
+            lambda buffer: self.pictures.append(sha256(buffer).digest()),
             None,
             rig.control,
             rig.acquisition,
             preferences,
             None,
             rig.clock,
-            Canvas(GlyphFile("build/font/glyphs12.bin").open()),
+            CANVAS,
             lambda: "online",
             self.wait,
             lambda: rig.ms,

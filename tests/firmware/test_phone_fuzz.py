@@ -7,7 +7,7 @@ from phone_rig import run
 from firmware import wire
 
 INTERPRETERS = ("micropython",)
-HEAP = "4M"
+HEAP = "256wK"  # a phone is in it too
 TIMEOUT_S = 240
 
 FRAME_SEEDS = (0x1D872B41, 0x2545F491, 0x9E3779B9)

@@ -24,7 +24,7 @@ from firmware.errors import AuthError, FlashError
 from firmware.identity import HOST_PANEL_BOARD
 from tests.dual import raises
 
-HEAP = "4M"
+HEAP = "256wK"  # a phone is in it too, with its own points and frames
 
 CONNECTION = settings.ISSUER_CONNECTION
 WRONG = "00000000"

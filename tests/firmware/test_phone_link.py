@@ -19,7 +19,7 @@ from firmware import wire
 from firmware.errors import LinkError
 from tests.dual import raises
 
-HEAP = "4M"
+HEAP = "256wK"  # a phone is in it too, with its own points and frames
 TIMEOUT_S = 120
 
 STATUS = bytes((wire.STATUS,))

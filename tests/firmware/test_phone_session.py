@@ -25,7 +25,7 @@ from firmware import settings, wire
 from firmware.errors import FlashError, InkanError, LinkError, TamperError
 from tests.dual import raises
 
-HEAP = "4M"
+HEAP = "256wK"  # a phone is in it too, with its own points and frames
 
 CONNECTION = settings.ISSUER_CONNECTION
 CERTIFICATE = b"\x30\x03abc"

@@ -10,7 +10,7 @@ from firmware.unique_info import UniqueInfo
 from tests.dual import raises
 
 INTERPRETERS = ("micropython",)  # as the link does
-HEAP = "8M"
+HEAP = {"test_s9_s10_whatever_is_put_back_is_found_out_or_wins_nothing": "256wK"}  # several lives of one chip
 
 CONNECTION = settings.ISSUER_CONNECTION
 NAME = 0x11

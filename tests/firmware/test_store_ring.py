@@ -8,8 +8,6 @@ from tests.dual import raises
 from tests.power.kit import CountingRandom, make_device
 from tools.sim.chips.flash import SECTOR_SIZE, PowerCut
 
-HEAP = "1M"
-
 _KEY = bytes(range(64))
 _LABEL = b"inkan test"
 _FIRST = 22  # sector

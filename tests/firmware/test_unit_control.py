@@ -8,8 +8,6 @@ from firmware import settings
 from firmware.errors import AuthError
 from tests.dual import raises
 
-HEAP = "4M"
-
 KEYPAD = settings.DOOR_KEYPAD
 
 

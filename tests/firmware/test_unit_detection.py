@@ -7,8 +7,6 @@ from firmware.detection import Detection
 from firmware.errors import AuthError, SessionError, TamperError
 from tests.dual import raises
 
-HEAP = "4M"
-
 CONNECTION = settings.ISSUER_CONNECTION
 FACTORY_IDENTITY = settings.ISSUER_FACTORY_IDENTITY
 

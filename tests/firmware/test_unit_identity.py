@@ -8,8 +8,6 @@ from firmware.store import layout
 from firmware.store.store import Store
 from tests.dual import raises
 
-HEAP = "2M"
-
 
 def test_s18_the_identity_is_read_back_as_it_was_provisioned():
     rig = module()

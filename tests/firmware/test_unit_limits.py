@@ -7,8 +7,6 @@ from firmware.errors import AuthError, SessionError, TimeError
 from tests.dual import raises
 from tools.sim.chips.flash import PowerCut
 
-HEAP = "4M"
-
 CONNECTION = settings.ISSUER_CONNECTION
 FACTORY_IDENTITY = settings.ISSUER_FACTORY_IDENTITY
 BLE = settings.DOOR_BLE

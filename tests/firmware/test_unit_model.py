@@ -9,7 +9,6 @@ from firmware import settings
 from firmware.errors import AuthError, SessionError
 from tools.sim.chips.flash import PowerCut
 
-HEAP = "16M"
 TIMEOUT_S = 240
 
 KEYPAD = settings.DOOR_KEYPAD

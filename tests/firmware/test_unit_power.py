@@ -10,7 +10,6 @@ from tests.dual import raises
 from tests.power.harness import explore, tally
 from tools.sim.chips.flash import PowerCut
 
-HEAP = "16M"
 TIMEOUT_S = 300
 
 CONNECTION = settings.ISSUER_CONNECTION

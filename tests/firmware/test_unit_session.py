@@ -6,8 +6,6 @@ from firmware import settings, unique_info
 from firmware.errors import FieldError, FlashError, SessionError
 from tests.dual import raises
 
-HEAP = "4M"
-
 CONNECTION = settings.ISSUER_CONNECTION
 CUSTOMER = settings.GROUP_CUSTOMER
 HISTORY = settings.GROUP_USAGE_HISTORY

@@ -54,10 +54,11 @@ async def one(options):
     return {"fields": found, "progress": progress}
 
 
-async def main():
+async def work():
     options = json.loads(os.getenv("OPTIONS"))
     for each in options if isinstance(options, list) else [options]:
         print(json.dumps(await one(each)))
 
 
-asyncio.run(main())
+def main():
+    asyncio.run(work())

@@ -67,7 +67,7 @@ async def call(client):
         return found
 
 
-async def main():
+async def work():
     limits = Limits(*options["limits"])
     client = HttpClient(options["host"], options["port"], context(), new_buffer(), limits)
     steps = Steps()
@@ -93,4 +93,5 @@ async def main():
     ticker.cancel()
 
 
-asyncio.run(main())
+def main():
+    asyncio.run(work())

@@ -34,7 +34,7 @@ def endpoints():
     yield Endpoint(url, read("ca"), read("certificate"), read("key"), settings.ISSUER_CONNECTION)
 
 
-async def main():
+async def work():
     rig = unit_rig.module(now=None)
 
     def state():
@@ -94,4 +94,5 @@ async def main():
     task.cancel()
 
 
-asyncio.run(main())
+def main():
+    asyncio.run(work())

@@ -1,25 +1,21 @@
-"""Runs a script of this folder on the firmware's interpreter, with the firmware as it is flashed."""
+"""Runs a client of this folder on the firmware's interpreter, with the firmware as it is flashed."""
 
 import json
-import os
 import subprocess
 import threading
 
-from tools.setup import BUILD, ROOT
+from tests.on_micropython import command, environment
+from tools.sim.house import HEAP
 
 
-def start(script, options, heap="256K"):
-    """Popen of tests/link/SCRIPT; `options` is what the script finds, as JSON, in its environment.
+def start(module, options, heap=HEAP):
+    """Popen of a module in tests/link; `options` is what the script finds, as JSON, in its environment.
 
     (An argument of more than 255 characters ends MicroPython before it begins.)
     """
-    command = [BUILD / "bin" / "micropython", "-X", f"heapsize={heap}", ROOT / "tests" / "link" / script]
-    staged = BUILD / "test-module"
-    path = f"{staged}:{staged / 'tests' / 'firmware'}:.frozen"
-    environment = dict(os.environ, MICROPYPATH=path, OPTIONS=json.dumps(options))
     return subprocess.Popen(
-        command,
-        env=environment,
+        command(f"tests.link.{module}", heap=heap),
+        env=environment(OPTIONS=json.dumps(options)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -28,7 +24,7 @@ def start(script, options, heap="256K"):
 
 
 def finish(process, timeout_s=60):
-    """What a script printed, each line read as JSON."""
+    """What a client printed, each line read as JSON."""
     try:
         printed, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -39,15 +35,15 @@ def finish(process, timeout_s=60):
     return [json.loads(line) for line in printed.splitlines()]
 
 
-def run(script, options, heap="256K", timeout_s=60):
-    return finish(start(script, options, heap), timeout_s)
+def run(module, options, heap=HEAP, timeout_s=60):
+    return finish(start(module, options, heap), timeout_s)
 
 
 class Talk:
-    """Context manager around a script that runs until its input ends; each line that it prints is JSON."""
+    """Context manager around a client that runs until its input ends; each line that it prints is JSON."""
 
-    def __init__(self, script, options, heap="256K", timeout_s=60):
-        self._process = start(script, options, heap)
+    def __init__(self, module, options, heap=HEAP, timeout_s=60):
+        self._process = start(module, options, heap)
         self._timer = threading.Timer(timeout_s, self._process.kill)
         self.lines = []
 

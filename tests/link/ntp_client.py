@@ -10,7 +10,7 @@ from firmware.link.ntp import query
 options = json.loads(os.getenv("OPTIONS"))
 
 
-async def main():
+async def work():
     try:
         seconds = await query(
             options["host"], lambda size: bytes.fromhex(options["mark"]), options["timeout_ms"], options["port"]
@@ -20,4 +20,5 @@ async def main():
         print(json.dumps({"error": error.code}))
 
 
-asyncio.run(main())
+def main():
+    asyncio.run(work())

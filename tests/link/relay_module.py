@@ -39,7 +39,7 @@ async def sleep_ms(duration_ms):
     await asyncio.sleep_ms(duration_ms)
 
 
-async def main():
+async def work():
     rig = unit_rig.module(now=None)
 
     def state():
@@ -94,4 +94,5 @@ async def main():
         task.cancel()
 
 
-asyncio.run(main())
+def main():
+    asyncio.run(work())

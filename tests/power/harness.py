@@ -30,6 +30,7 @@ share the work out. Returns {"operations", "points", "second_points", "checks"}.
 Raises PowerFailure, an AssertionError, that names the point and chains the error.
 """
 
+import hashlib
 import sys
 
 from tools.sim.chips.flash import PowerCut
@@ -53,7 +54,9 @@ def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)
     told = []
     _checked(operation, uncut, told, "no cut")
     operations = uncut.operations
-    _checked(check, uncut.fork(), told, "no cut")
+    uncut.operations = None
+    _checked(check, uncut, told, "no cut")
+    uncut.discard()
     points = second_points = number = 0
     seen = set()
     seen_first = set()
@@ -67,16 +70,18 @@ def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)
             told = []
             _cut(device, index, torn, operation, told, where)
             points += 1
-            state = (device.state(), repr(told))
-            if state in seen_first:
-                continue
-            seen_first.add(state)
-            seen.add(state)
-            recovered = device.fork()
-            recovered.record()
-            _checked(check, recovered, list(told), where)
-            if two_deep:
-                second_points += _second(device, recovered.operations, check, told, where, seen)
+            state = _state(device, told)
+            if state not in seen_first:
+                seen_first.add(state)
+                seen.add(state)
+                recovered = device.fork()
+                recovered.record()
+                _checked(check, recovered, list(told), where)
+                recovered.discard()
+                if two_deep:
+                    second_points += _second(device, recovered.operations, check, told, where, seen)
+            device.discard()
+    before.discard()
     return {
         "operations": len(operations),
         "points": points,
@@ -102,11 +107,16 @@ def _second(device, operations, check, told, where, seen):
             told_again = list(told)
             _cut(again, index, torn, check, told_again, here)
             count += 1
-            state = (again.state(), repr(told_again))
+            state = _state(again, told_again)
             if state not in seen:
                 seen.add(state)
                 _checked(check, again, told_again, here)
+            again.discard()
     return count
+
+
+def _state(device, told):
+    return hashlib.sha256(device.state() + repr(told).encode()).digest()[:12]
 
 
 def _cut(device, index, torn, function, told, where):

@@ -20,7 +20,7 @@ _OTHER_SECRET = bytes(range(64, 96))
 
 def blank(device, area):
     """True if an area is erased below whatever a read might show."""
-    return all(device.sector(area[0] + sector) == b"\xff" * layout.SECTOR_SIZE for sector in range(area[1]))
+    return all(device.is_erased(area[0] + sector) for sector in range(area[1]))
 
 
 def halves(area):

@@ -1,10 +1,9 @@
-"""Explores operations and prints a line of JSON: run.py SHARD SHARDS NAME...
+"""Explores operations and prints a line of JSON.
 
 Names are those of `operations.OPERATIONS`, or `wrong:NAME` of `wrong.WRONG`.
 """
 
 import json
-import sys
 
 from tests.power.harness import explore
 from tests.power.operations import OPERATIONS
@@ -21,6 +20,3 @@ def main(shard, shards, names):
             parts = work.make_device, work.prepare, work.operation, work.check, work.two_deep
             found[name] = explore(*parts, shard=(shard, shards))
     print(json.dumps(found))
-
-
-main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

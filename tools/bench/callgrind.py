@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.setup import BUILD, ROOT
 
 _TIMEOUT_S = 600
+VALGRIND = BUILD / "bin" / "valgrind"
 
 
 class CallgrindError(Exception):
@@ -27,7 +28,7 @@ def instructions(script_text, heap="128K"):
         script = Path(folder, "script.py")
         script.write_text(script_text)
         # build/bin/micropython may be a wrapper that ends in exec: follow it, and take the last count.
-        command = ["valgrind", "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null"]
+        command = [str(VALGRIND), "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null"]
         command += [str(BUILD / "bin" / "micropython"), "-X", f"heapsize={heap}", str(script)]
         done = subprocess.run(
             command,

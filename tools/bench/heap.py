@@ -1,8 +1,8 @@
 """Figures of the GC heap: what each import takes in its three forms, the idle module, and a whole operation 1.
 
-The limit is meant for the microcontroller's 32-bit words. So operation 1 runs on a MicroPython with such words, in a
-heap of just so many bytes; and on the interpreter of everything else here, whose words may be twice as wide, in as
-many blocks (`128wK`). There pointers take twice the bytes and buffers do not: neither figure follows from the other.
+The limit is the microcontroller's 128 KiB. Where the interpreter's words are as wide as the microcontroller's, which
+set-up sees to, they are bytes here too. Words of 64 bits have as many heap blocks of twice the size; then the limit is
+that, and the rows say it: pointers take twice the bytes and buffers do not, so neither figure follows from the other.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from pathlib import Path
 from tools.flash.layout import IMAGE_SIZE
 from tools.pps.ca import DevelopmentCa
 from tools.provision.service import Order, VirtualConsole, provision
-from tools.setup import BUILD, ROOT
-from tools.setup.interpreter import narrow
+from tools.setup import ROOT
+from tools.setup.interpreter import WORD_BITS, probe
 from tools.setup.stage import parts_of, rom_of, stage
 from tools.sim.chips.flash import NorFlash
 from tools.sim.demo import Demo
@@ -100,24 +100,15 @@ def rows(progress=lambda text: None):
     """Rows {name, value, unit, limit, peer, ok}; the peer of a row for an import is its .py form."""
     progress("imports, in three forms")
     found = _import_rows()
-    for interpreter in (narrow(), MICROPYTHON):
-        if interpreter is None:
-            progress("no interpreter with 32-bit words runs here: nothing is measured on one")
-            continue
-        word_bytes = _word_bytes(interpreter)
-        words = f"{8 * word_bytes}-bit words"
-        limit = _LIMIT_KIB * 256 * word_bytes
-        progress(f"the idle screen, {words}")
-        found.append(_row(f"idle screen, in use, {words}", asyncio.run(idle(interpreter)), limit))
-        least_kib = _least_kib(interpreter, lambda kib, words=words: progress(f"operation 1 in {kib}wK, {words}"))
-        least = None if least_kib is None else least_kib * 256 * word_bytes
-        found.append(_row(f"operation 1, least heap for all of it, {words}", least, limit))
+    word_bits = probe([MICROPYTHON]).word_bits
+    unit_bytes = 1024 * word_bits // WORD_BITS  # of MicroPython's `wK`
+    words = "" if word_bits == WORD_BITS else f", {word_bits}-bit words"
+    progress("the idle screen")
+    found.append(_row(f"idle screen, in use{words}", asyncio.run(idle()), _LIMIT_KIB * unit_bytes))
+    least_kib = _least_kib(lambda kib: progress(f"operation 1 in {kib} KiB{words}"))
+    least = None if least_kib is None else least_kib * unit_bytes
+    found.append(_row(f"operation 1, least heap for all of it{words}", least, _LIMIT_KIB * unit_bytes))
     return found
-
-
-def _word_bytes(interpreter):
-    script = "import sys; print(4 if sys.maxsize >> 31 == 0 else 8)"
-    return int(subprocess.run([interpreter, "-c", script], capture_output=True, timeout=20, check=True).stdout)
 
 
 def _import_rows():
@@ -147,7 +138,7 @@ def imports(form, names):
             script = f"import _rom\n_rom.start({str(rom_of(staged))!r}, '')\n" + script
         path = f"{ROOT / 'tools' / 'sim' / 'shims'}:{staged}:.frozen"
         done = subprocess.run(
-            [BUILD / "bin" / "micropython", "-X", "heapsize=4M", "-c", script],
+            [MICROPYTHON, "-X", "heapsize=4M", "-c", script],
             cwd=folder,  # not where another firmware/ lies
             env=dict(os.environ, MICROPYPATH=path),
             capture_output=True,
@@ -158,8 +149,8 @@ def imports(form, names):
     return {name: int(size) for name, size in re.findall(r"^(\S+) (-?\d+)$", done.stdout, re.MULTILINE)}
 
 
-async def idle(interpreter):
-    """Bytes of heap in use while the idle screen stands, on one interpreter."""
+async def idle():
+    """Bytes of heap in use while the idle screen stands."""
     flash = NorFlash(IMAGE_SIZE)
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
         ca = DevelopmentCa(Path(folder, "ca"))
@@ -167,7 +158,7 @@ async def idle(interpreter):
         async with Module(flash, folder=Path(folder, "first")) as module:
             await module.power_on()
             await provision(VirtualConsole(module).ask, order, ca.sign_factory_request)
-        watched = {"overlay": {"main.py": _WATCHED_MAIN}, "heap": "4M", "micropython": interpreter}
+        watched = {"overlay": {"main.py": _WATCHED_MAIN}, "heap": "4M"}
         async with Module(flash, folder=Path(folder, "watched"), **watched) as module:
             await module.power_on()
             await module.wait_text("INK-00000001")
@@ -175,12 +166,12 @@ async def idle(interpreter):
             return int((await module.wait_output(r"^heap (\d+)$", after=seen)).group(1))
 
 
-def _least_kib(interpreter, progress):
+def _least_kib(progress):
     """The smallest heap in which operation 1 goes through, fragmentation included, or None; in KiB of 32-bit words."""
 
     def goes_through(kib):
         progress(kib)
-        return asyncio.run(_operation_1(f"{kib}wK", interpreter))
+        return asyncio.run(_operation_1(f"{kib}wK"))
 
     least, fails = _LIMIT_KIB, _LEAST_KIB
     if not goes_through(least):
@@ -194,11 +185,11 @@ def _least_kib(interpreter, progress):
     return least
 
 
-async def _operation_1(heap, interpreter):
+async def _operation_1(heap):
     """Whether every step was right, and no task fell over for want of memory and had to be started again."""
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
         narrator = Narrator(Path(folder, "demo.json"), write=lambda *text, **options: None)
-        async with House(Path(folder, "house"), heap=heap, micropython=interpreter) as house:
+        async with House(Path(folder, "house"), heap=heap) as house:
             try:
                 await house.start(fresh=True)
                 ok = await Demo(house, narrator, _STEP_TIMEOUT_S).run(_CHAPTERS)

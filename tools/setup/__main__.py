@@ -46,7 +46,6 @@ PARTS = {
     "fonts": fonts,
     "chromium": programs.ensure_chromium,
     "valgrind": programs.ensure_valgrind,
-    "interpreter32": interpreter.ensure_narrow,
     "aioble": mip.ensure,
     "phone": phone.ensure,
 }

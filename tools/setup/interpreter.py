@@ -1,7 +1,9 @@
-"""The MicroPython interpreter behind build/bin/micropython.
+"""The MicroPython interpreter behind build/bin/micropython: one for everything.
 
 Taken in this order: MICROPYTHON, `micropython` on PATH where it is new
-enough, Debian's package unpacked into build/micropython.
+enough, Debian's package unpacked into build/micropython. Of that the build
+whose words are as wide as the microcontroller's, 32 bits, so that a heap of
+128 KiB holds here what it holds there; the machine's own where that does not run.
 """
 
 import os
@@ -27,14 +29,15 @@ PACKAGES = (
 # What the firmware and its tests import and a trimmed build may lack.
 REQUIRED_MODULES = ("asyncio", "tls", "cryptolib", "hashlib", "vfs", "framebuf", "uctypes", "select")
 
-# What a machine may run beside its own programs: Debian's builds with words as wide as the microcontroller's.
+WORD_BITS = 32  # the microcontroller's
+# Debian's architectures with such words that a machine of another may run as well.
 NARROW_ARCHITECTURES = {"x86_64": "i386", "aarch64": "armhf"}
 
 _NAME = "micropython"
-_NARROW_NAME = "micropython32"
+_TRIED = "tried"  # in build/micropython: the narrow architecture that was tried before it was filled
 _PROBE = """
 import sys
-print("%d.%d" % sys.implementation.version[:2], sys.implementation._mpy & 0xff)
+print("%d.%d" % sys.implementation.version[:2], sys.implementation._mpy & 0xff, 4 * len("%x" % sys.maxsize))
 for name in {names!r}:
     try:
         __import__(name)
@@ -47,9 +50,10 @@ class Found:
     """What an interpreter says of itself; `fault` is None when it will do."""
 
     def __init__(self, answer):
-        match = re.match(r"(\d+)\.(\d+) (\d+)", answer)
+        match = re.match(r"(\d+)\.(\d+) (\d+) (\d+)", answer)
         self.version = (int(match[1]), int(match[2])) if match else None
         self.mpy_version = int(match[3]) if match else None
+        self.word_bits = int(match[4]) if match else None
         lacking = re.findall(r"lacks (\w+)", answer)
         if not match:
             self.fault = "does not answer as MicroPython does"
@@ -90,31 +94,12 @@ def ensure(build=BUILD):
     if write_if_changed(wrapper, script.encode()):
         wrapper.chmod(0o755)
         say(f"MicroPython: {origin}")
-
-
-def ensure_narrow(build=BUILD):
-    """Make bin/micropython32 run a build with 32-bit words, or say why there is none; that stops nothing."""
-    root, wrapper = build / _NARROW_NAME, build / "bin" / _NARROW_NAME
-    architecture = NARROW_ARCHITECTURES.get(platform.machine())
-    if root.is_dir() or not architecture:
-        return
-    say("fetching an interpreter with 32-bit words too, about 4 MB")
-    try:
-        debian.fetch(PACKAGES, debian.SUITE, root, architecture=architecture)
-        fault = probe(_local_command(root)).fault
-    except SetupError as error:
-        fault = f"is not to be had: {error}"
-    if fault:
-        wrapper.unlink(missing_ok=True)
-        say(f"MicroPython for {architecture} {fault}. What depends on 32-bit words is not measured.")
-    elif write_if_changed(wrapper, _local_wrapper(root).encode()):
-        wrapper.chmod(0o755)
-
-
-def narrow(build=BUILD):
-    """Path of the interpreter with 32-bit words, or None."""
-    wrapper = build / "bin" / _NARROW_NAME
-    return wrapper if wrapper.exists() else None
+        bits = probe([wrapper]).word_bits
+        if bits != WORD_BITS:
+            say(
+                f"Its words have {bits} bits, the microcontroller's {WORD_BITS}: heaps are given in words (128wK), "
+                "and figures of the heap are not the microcontroller's."
+            )
 
 
 def _on_path(wrapper):
@@ -137,25 +122,47 @@ def _choose(on_path, root):
             return _wrapper_of(on_path), str(on_path)
         if not root.is_dir():
             say(f"{on_path} {fault}")
-    if not root.is_dir():
-        _fetch(root)
+    _fetch(root)
     return _local_wrapper(root), f"Debian's package, in {root}"
 
 
 def _fetch(root):
+    """Fill root, unless it was filled by the same choice: first with the narrow build, or else the machine's own."""
+    narrow = NARROW_ARCHITECTURES.get(platform.machine())
+    tried = root / _TRIED
+    if root.is_dir() and (tried.read_text() if tried.exists() else None) == narrow:
+        return
     say("MicroPython comes as Debian's package, about 4 MB with its libraries")
-    try:
-        debian.fetch(PACKAGES, debian.SUITE, root)
-    except SetupError as error:
+    if narrow:
+        fault = _fault_of_fetched(root, narrow)
+        if fault is None:
+            tried.write_text(narrow)
+            return
+        say(f"MicroPython for {narrow} {fault}: the machine's own architecture has to do")
+    fault = _fault_of_fetched(root, None)
+    if fault and root.is_dir():
+        say(f"Debian's MicroPython {fault}\n  The one from before stays until the next set-up.")
+        return
+    if fault:
         raise SetupError(
-            f"{error}\n"
+            f"Debian's MicroPython {fault}\n"
             f"Needed: MicroPython {_dotted(MINIMUM_VERSION)} or newer for Unix. Connect to the network, "
             "or build it and say MICROPYTHON=/path/to/micropython."
-        ) from None
-    fault = probe(_local_command(root)).fault
+        )
+    if narrow:
+        tried.write_text(narrow)
+
+
+def _fault_of_fetched(root, architecture):
+    """Fetch into root; returns why what came will not do, or None. What will not do does not stay."""
+    try:
+        debian.fetch(PACKAGES, debian.SUITE, root, architecture=architecture)
+        fault = probe(_local_command(root)).fault
+    except SetupError as error:
+        return f"is not to be had: {error}"
     if fault:
         shutil.rmtree(root)
-        raise SetupError(f"Debian's MicroPython {fault}; say MICROPYTHON=/path/to/micropython")
+    return fault
 
 
 def _local_parts(root):

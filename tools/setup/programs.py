@@ -1,30 +1,60 @@
-"""Programs that only the system's package manager can bring: Chromium, Valgrind."""
+"""Chromium, which only the system's package manager can bring, and Valgrind, which Debian's package brings as well."""
 
 import os
+import shlex
 import shutil
 import subprocess
 
-from tools.setup import say
+from tools.setup import BUILD, SetupError, debian, say, write_if_changed
 from tools.setup.chromium import find_chromium
 
 
 def ensure_chromium():
-    _ensure("chromium", find_chromium(), "the tests of the web pages are skipped")
-
-
-def ensure_valgrind():
-    _ensure("valgrind", shutil.which("valgrind"), "instructions are not counted")
-
-
-def _ensure(package, found, without):
-    """Install a package as root, or say how; its absence stops nothing."""
-    if found:
+    """Install it as root, or say how; its absence stops nothing."""
+    if find_chromium():
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"installing {package} with apt-get, as root; this can take minutes")
-        if _apt("update") and _apt("install", "-y", "--no-install-recommends", package):
+        say("installing chromium with apt-get, as root; this can take minutes")
+        if _apt("update") and _apt("install", "-y", "--no-install-recommends", "chromium"):
             return
-    say(f"{package} is missing: {without}. As root: apt-get install {package}")
+    say("chromium is missing: the tests of the web pages are skipped. As root: apt-get install chromium")
+
+
+def ensure_valgrind(build=BUILD):
+    """Make bin/valgrind in the build folder count the interpreter's instructions: the one on PATH, else Debian's.
+
+    Older ones do not know every instruction of 32-bit programs. Without any nothing is counted, which stops nothing.
+    """
+    wrapper, root = build / "bin" / "valgrind", build / "valgrind"
+    if wrapper.exists() and _counts(wrapper, build):
+        return
+    found = shutil.which("valgrind")
+    if found and _counts(found, build):
+        script = f'#!/bin/sh\nexec {shlex.quote(found)} "$@"\n'
+    else:
+        try:
+            say("Valgrind comes as Debian's package, about 15 MB")
+            debian.fetch(["valgrind"], debian.SUITE, root)
+        except SetupError as error:
+            say(f"instructions are not counted: {error}")
+            return
+        script = (
+            "#!/bin/sh\nroot=${0%/*}/../valgrind\n"
+            'VALGRIND_LIB="$root/usr/libexec/valgrind" exec "$root/usr/bin/valgrind" "$@"\n'
+        )
+    write_if_changed(wrapper, script.encode())
+    wrapper.chmod(0o755)
+    if not _counts(wrapper, build):
+        wrapper.unlink()
+        say("Valgrind does not run here: instructions are not counted")
+
+
+def _counts(valgrind, build):
+    """Whether it gets an interpreter through; where it does not, the interpreter dies of a signal."""
+    command = [valgrind, "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null"]
+    command += [build / "bin" / "micropython", "-c", "print(1 + 1)"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+    return done.returncode == 0
 
 
 def _apt(*arguments):

@@ -25,7 +25,7 @@ from tools.sim.watch import ServerWatch, WatchedFlash
 SERIAL = "INK-00000001"
 MODULE_NAME = "Inkan House 1"
 OPERATOR = "operator"
-HEAP = "128wK"  # as many blocks as 128 KiB have on a 32-bit microcontroller
+HEAP = "128wK"  # 128 KiB with 32-bit words; with wider ones as many blocks as those have
 # By this name modules call their servers; it leads to the forwarders of the module's network.
 HOST_NAME = "localhost"
 

@@ -11,6 +11,26 @@ operation.
 
 import hashlib
 import os
+import sys
+
+if sys.implementation.name == "micropython":
+    # A chip's cells are not in the firmware's heap, so they are not in the interpreter's.
+    import ffi
+    import uctypes
+
+    _allocate = ffi.open(None).func("P", "malloc", "L")
+
+    def _cells(size):
+        return uctypes.bytearray_at(_allocate(size), size)
+
+    def _copy(data):
+        copy = _cells(len(data))
+        memoryview(copy)[:] = data
+        return copy
+
+else:
+    _cells = bytearray
+    _copy = bytes
 
 SECTOR_SIZE = 4096
 
@@ -33,11 +53,16 @@ class FlashMisuse(AssertionError):
     """The caller broke a rule of NOR flash; strict chips raise it, all chips list it in `misuses`."""
 
 
+_BLANK = memoryview(b"\xff" * SECTOR_SIZE)
+_free = []  # cells of discarded chips, in pieces of SECTOR_SIZE
+
+
 class NorFlash:
     """The device protocol (sector_size, size, read, program, erase) over sparse memory.
 
     size is in bytes. With path the contents live in that file too, written
     through, and are taken from it at the start. A blank sector costs no memory.
+    On MicroPython the memory of the others comes back only by `discard`.
     """
 
     def __init__(self, size, path=None, sector_size=SECTOR_SIZE, strict=True):
@@ -48,8 +73,9 @@ class NorFlash:
         self.powered = True
         self.operations = None  # list once record() was called
         self.clear_counters()
-        self._blank = memoryview(b"\xff" * sector_size)
-        self._sectors = {}  # index -> bytearray; blank sectors are absent
+        self._blank = _BLANK if sector_size == SECTOR_SIZE else memoryview(b"\xff" * sector_size)
+        self._sectors = {}  # index -> its cells; blank sectors are absent
+        self._digests = {}  # index -> SHA-256 of the cells, of those that were asked for and have not changed
         self._marginal = {}  # index -> (kind, reads so far) after a torn erase
         self._weak = {}  # address -> (size, reads so far) after a weak program
         self._cut_in = None  # operations left before the cut
@@ -79,28 +105,27 @@ class NorFlash:
 
     def read(self, address, buffer):
         """Fill buffer from address (bytes)."""
-        self._need_power()
+        if not self.powered:
+            raise PowerCut()
         out = memoryview(buffer)
         size = len(out)
-        self._check_range(address, size)
+        if address < 0 or address + size > self.size:
+            self._misuse(f"{size} bytes at 0x{address:x} leave the chip")
         self.reads += 1
         self.bytes_read += size
-        done = 0
-        while done < size:
-            index, offset = divmod(address + done, self.sector_size)
-            count = min(self.sector_size - offset, size - done)
-            part = out[done : done + count]
-            data = self._sectors.get(index)
-            part[:] = self._blank[:count] if data is None else memoryview(data)[offset : offset + count]
-            if index in self._marginal:
-                self._disturb(index, part)
-            done += count
+        index = address // self.sector_size
+        offset = address - index * self.sector_size
+        if offset + size <= self.sector_size:
+            self._read_part(index, offset, out)
+        else:
+            for index, offset, part in self._parts(address, out):
+                self._read_part(index, offset, part)
         if self._weak:
             self._weaken(address, out)
 
     def program(self, address, data):
         """Turn ones into zeros. A one over a zero, or a program on a half-erased sector, is a misuse."""
-        data = bytes(data)
+        data = memoryview(data)
         self._check_range(address, len(data))
         torn = self._begin(("program", address, len(data)))
         if torn == "before":
@@ -119,7 +144,7 @@ class NorFlash:
             kind, done, bits = torn
             rest = data[done : done + 1] if kind == "bytes" else data
             done = data[:done] if kind == "bytes" else b""
-            self._program(address, done + bytes([byte | bits ^ 0xFF for byte in rest]))
+            self._program(address, bytes(done) + bytes([byte | bits ^ 0xFF for byte in rest]))
         if torn is not None:
             self._cut()
 
@@ -195,14 +220,26 @@ class NorFlash:
         """A chip of its own with the same contents, in memory, powered, counters at 0."""
         other = NorFlash(self.size, None, self.sector_size, self.strict)
         for index, data in self._sectors.items():
-            other._sectors[index] = bytearray(data)
+            other._put(index, data)
+        other._digests.update(self._digests)
         other._marginal.update(self._marginal)
         other._weak.update(self._weak)
         return other
 
+    def discard(self):
+        """Give back the memory: the chip is not to be used any more."""
+        self.powered = False
+        for cells in self._sectors.values():
+            self._give_back(cells)
+        self._sectors.clear()
+
     def image(self):
-        """All of the contents as bytes; half-erased sectors as they were before the erase."""
-        return b"".join([self.sector(index) for index in range(self.size // self.sector_size)])
+        """A copy of all of the contents; half-erased sectors as they were before the erase."""
+        whole = _cells(self.size)
+        for index in range(self.size // self.sector_size):
+            at = index * self.sector_size
+            memoryview(whole)[at : at + self.sector_size][:] = self._sectors.get(index, self._blank)
+        return whole if _copy is not bytes else bytes(whole)
 
     def load(self, image):
         """Take over an image of at most the chip's size; what it does not cover becomes blank."""
@@ -216,26 +253,32 @@ class NorFlash:
         digest = hashlib.sha256()
         for index in sorted(self._sectors):
             digest.update(b"%d " % index)
-            digest.update(self._sectors[index])
+            if index not in self._digests:
+                self._digests[index] = hashlib.sha256(self._sectors[index]).digest()
+            digest.update(self._digests[index])
         digest.update(repr((sorted(self._marginal.items()), sorted(self._weak.items()))).encode())
         return digest.digest()
 
     def sector(self, index):
-        """Contents of a sector as bytes."""
-        return bytes(self._sectors.get(index, self._blank))
+        """A copy of the contents of a sector."""
+        return _copy(self._sectors.get(index, self._blank))
+
+    def is_erased(self, index):
+        """Whether a sector is all ones, below whatever a read might show."""
+        return self._sectors.get(index, self._blank) == self._blank
 
     def load_sector(self, index, data):
         """Put data (at most a sector) at the head of a sector, blank the rest: for playing back."""
         self._marginal.pop(index, None)
         self._harden(index * self.sector_size, self.sector_size)
-        self._set_sector(index, bytes(data) + b"\xff" * (self.sector_size - len(data)))
+        memoryview(self._put(index, self._blank))[: len(data)][:] = data
+        self._settle(index)
 
     def flip_bit(self, address, bit):
         """Turn one bit over, as no program could."""
         index, offset = divmod(address, self.sector_size)
-        data = bytearray(self.sector(index))
-        data[offset] ^= 1 << bit
-        self._set_sector(index, data)
+        self._of(index)[offset] ^= 1 << bit
+        self._settle(index)
 
     # Inside
 
@@ -268,11 +311,33 @@ class NorFlash:
         raise PowerCut()
 
     def _set_sector(self, index, data):
-        if data == self._blank:
-            self._sectors.pop(index, None)
-        else:
-            self._sectors[index] = bytearray(data)
+        self._put(index, data)
+        self._settle(index)
+
+    def _settle(self, index):
+        """After the cells of a sector have changed."""
+        self._digests.pop(index, None)
+        if self._sectors[index] == self._blank:
+            self._give_back(self._sectors.pop(index))
         self._write_through(index)
+
+    def _of(self, index):
+        """The cells of a sector, to be changed."""
+        return self._sectors[index] if index in self._sectors else self._put(index, self._blank)
+
+    def _put(self, index, data):
+        """Copy data into the cells of a sector; returns those."""
+        cells = self._sectors.get(index)
+        if cells is None:
+            cells = _free.pop() if _free and self.sector_size == SECTOR_SIZE else _cells(self.sector_size)
+            self._sectors[index] = cells
+        memoryview(cells)[:] = data
+        self._digests.pop(index, None)
+        return cells
+
+    def _give_back(self, cells):
+        if self.sector_size == SECTOR_SIZE:
+            _free.append(cells)
 
     def _write_through(self, index):
         if self._file:
@@ -289,12 +354,18 @@ class NorFlash:
             yield index, offset, part
             done += len(part)
 
+    def _read_part(self, index, offset, out):
+        cells = self._sectors.get(index)
+        out[:] = self._blank[: len(out)] if cells is None else memoryview(cells)[offset : offset + len(out)]
+        if index in self._marginal:
+            self._disturb(index, out)
+
     def _check_program(self, address, data):
         for index, offset, part in self._parts(address, data):
             if index in self._marginal:
                 self._misuse(f"program at 0x{address:x} on a half-erased sector")
             old = self._sectors.get(index)
-            if old is not None:
+            if old is not None and memoryview(old)[offset : offset + len(part)] != self._blank[: len(part)]:
                 was = int.from_bytes(memoryview(old)[offset : offset + len(part)], "big")
                 wanted = int.from_bytes(part, "big")
                 if was & wanted != wanted:
@@ -304,14 +375,16 @@ class NorFlash:
         """True if that turned any bit."""
         turned = False
         for index, offset, part in self._parts(address, data):
-            old = self._sectors.get(index)
-            if old is None:
-                old = self._sectors[index] = bytearray(self._blank)
-            view = memoryview(old)[offset : offset + len(part)]
-            was = int.from_bytes(view, "big")
-            done = was & int.from_bytes(part, "big")
-            turned = turned or done != was
-            view[:] = done.to_bytes(len(part), "big")
+            self._digests.pop(index, None)
+            view = memoryview(self._of(index))[offset : offset + len(part)]
+            if view == self._blank[: len(part)]:
+                turned = turned or part != view
+                view[:] = part
+            else:
+                was = int.from_bytes(view, "big")
+                done = was & int.from_bytes(part, "big")
+                turned = turned or done != was
+                view[:] = done.to_bytes(len(part), "big")
             self._write_through(index)
         return turned
 
@@ -319,15 +392,14 @@ class NorFlash:
         if torn in _READS_OF:
             # The bits stay what they were below the reads' noise. A sector
             # that was half erased before gets the kind of the newer tear.
-            self._sectors.setdefault(index, bytearray(self._blank))
+            self._of(index)
             self._marginal[index] = (torn, 0)
             return
-        data = bytearray(self.sector(index))
         kind, count = torn
         first = 0 if kind == "head" else self.sector_size - count
-        memoryview(data)[first : first + count][:] = self._blank[:count]
         # The part that reads old stays marginal where it was before.
-        self._set_sector(index, data)
+        memoryview(self._of(index))[first : first + count][:] = self._blank[:count]
+        self._settle(index)
 
     def _harden(self, address, size):
         """What was weak within these bytes is so no longer."""

@@ -16,14 +16,14 @@ _MAP_PRIVATE = 2
 
 def start(shims, module):
     """Mount two images by their paths; `module` is "" where the firmware is in the file system."""
-    _mount(shims, "/shims")
+    mount(shims, "/shims")
     sys.path.insert(0, "/shims")  # before the interpreter's own modules of the same names
     if module:
-        _mount(module, "/rom")
+        mount(module, "/rom")
         sys.path.extend(("/rom", "/rom/lib"))
 
 
-def _mount(path, where):
+def mount(path, where):
     c_library = ffi.open(None)
     descriptor = c_library.func("i", "open", "si")(path, 0)
     size = os.stat(path)[6]
