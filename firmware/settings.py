@@ -111,6 +111,11 @@ BLE_RETRY_MS = 10
 BLE_END_MS = 40_000  # how long a link may take to end; the longest supervision timeout is 32 s
 BLE_RADIO_RETRY_MS = 1_000
 
+# Serial line (docs/protocol.md)
+SERIAL_HERTZ = 115_200
+SERIAL_WRITE_MS = 10_000  # for a line that takes nothing
+SERIAL_RETRY_MS = 10
+
 # Application
 FIRMWARE_VERSION = "0.1.0"
 FONT_PATH = "glyphs12.bin"

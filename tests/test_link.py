@@ -194,6 +194,51 @@ def test_a_file_that_only_one_needs_goes_with_that_one():
     assert parts["firmware.two"] == ["firmware/two.py"] and parts["firmware.shared"] == ["firmware/shared.py"]
 
 
+BOARDS = {
+    "firmware/errors.py": "class Failure(Exception):\n    pass\n",
+    "firmware/app.py": "from firmware.errors import Failure\n\n\ndef run(board):\n    return board.flash(), Failure\n",
+    "firmware/boards/__init__.py": "",
+    "firmware/boards/chip.py": """
+from firmware.drivers import flash
+from firmware.errors import Failure
+
+
+class Chip:
+    panel = False
+
+    def flash(self):
+        from firmware.drivers.wifi import name
+
+        return flash.size(), name(), Failure.__name__
+""",
+    "firmware/boards/bare.py": "from firmware.boards.chip import Chip\n\n\nclass Board(Chip):\n    serial = True\n",
+    "firmware/boards/full.py": "from firmware.boards.chip import Chip\n\n\nclass Board(Chip):\n    panel = True\n",
+    "firmware/drivers/__init__.py": "",
+    "firmware/drivers/flash.py": "def size():\n    return 4096\n",
+    "firmware/drivers/wifi.py": "from firmware.drivers.flash import size\n\n\ndef name():\n    return 'w%d' % size()\n",
+    "main.py": """
+import sys
+
+from firmware.app import run
+
+for name in ("bare", "full"):
+    board = __import__("firmware.boards." + name, None, None, ("Board",)).Board()
+    print(board.panel, run(board)[0])
+print("firmware.boards.chip" in sys.modules)
+""",
+}
+
+
+def test_what_boards_share_is_in_each_of_them(tmp_path):
+    tree = encoded(BOARDS)
+    linked = link(tree)
+    assert linked.parts["firmware.boards.bare"] == ["firmware/boards/chip.py", "firmware/boards/bare.py"]
+    assert linked.parts["firmware.boards.full"] == ["firmware/boards/chip.py", "firmware/boards/full.py"]
+    said = run(linked.texts, tmp_path / "linked")
+    assert said.splitlines()[-1] == "False"
+    assert said.replace("False\n", "True\n") == run(tree, tmp_path / "plain").replace("False\n", "True\n")
+
+
 def test_what_is_called_from_a_module_leaves_there_what_both_need():
     tree = {
         "firmware/app.py": "def run():\n    from firmware.panel import f\n    return f\n",

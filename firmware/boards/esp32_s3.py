@@ -16,16 +16,13 @@ Pins that the chip needs itself are left alone: 0, 3, 45, 46 (strapping), 19,
 20 (USB), 26 to 37 (flash and octal PSRAM), 43, 44 (serial console).
 """
 
-import os
 import time
 
 from micropython import const
 
-from firmware.drivers import DriverError
-from firmware.drivers.flash import PartitionFlash
+from firmware.boards.esp32_s3_chip import Chip
 from firmware.drivers.keypad_matrix import MatrixKeypad
 from firmware.drivers.lcd_st7567 import St7567
-from firmware.drivers.wifi import Wifi
 
 PINS = {
     "lcd_sck": 12,
@@ -40,23 +37,12 @@ KEY_CODES = "123U456D789L*0#ROB  "  # row by row, as above
 
 _LCD_SPI = const(1)
 _LCD_HERTZ = const(8_000_000)
-_PARTITION = "inkan"
-_EPOCH_2000_IN_1970 = const(946_684_800)
 
 
-class Board:
-    """What the application gets from the hardware; each method makes or does one thing."""
+class Board(Chip):
+    """With display and keys."""
 
     HAS_PANEL = True
-
-    def flash(self):
-        """The data partition. DriverError("partition") where the table has none of that name."""
-        from esp32 import Partition
-
-        found = Partition.find(Partition.TYPE_DATA, label=_PARTITION)
-        if not found:
-            raise DriverError("partition")
-        return PartitionFlash(found[0])
 
     def lcd(self):
         """The display, not started yet."""
@@ -89,61 +75,3 @@ class Board:
             time.ticks_ms,
             time.sleep_us,
         )
-
-    def wifi(self):
-        """The station, not started yet."""
-        import network
-
-        failures = {
-            network.STAT_NO_AP_FOUND: "wifi_not_found",
-            network.STAT_WRONG_PASSWORD: "wifi_passphrase",
-            network.STAT_HANDSHAKE_TIMEOUT: "wifi_passphrase",
-            network.STAT_ASSOC_FAIL: "wifi_refused",
-            network.STAT_BEACON_TIMEOUT: "wifi_lost",
-        }
-        return Wifi(network.WLAN(network.STA_IF), failures, time.ticks_ms)
-
-    def gatt(self, serial, serve):
-        """The BLE service, not advertised yet; `serve` is awaited with each phone's link. DriverError("ble_radio")."""
-        from firmware.drivers.gatt import GattServer
-
-        return GattServer(serial, serve, time.ticks_ms)
-
-    def entropy(self, size):
-        """`size` random bytes. DriverError("radio_off") before the radio is on.
-
-        The chip's generator draws on the radio's noise and on little else
-        without it (ESP32-S3 technical reference, random number generator).
-        """
-        import network
-
-        if not network.WLAN(network.STA_IF).active():
-            raise DriverError("radio_off")
-        return os.urandom(size)
-
-    def set_rtc(self, utc):
-        """Set the clock that TLS checks dates by; `utc` in seconds since 2000-01-01."""
-        from machine import RTC
-
-        if time.gmtime(0)[0] == 1970:  # the epoch of time.gmtime is the port's own affair
-            utc += _EPOCH_2000_IN_1970
-        year, month, day, hour, minute, second, weekday = time.gmtime(utc)[:7]
-        RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
-
-    def console(self):
-        """The serial console, line by line."""
-        from firmware.drivers.console import Console
-
-        return Console()
-
-    def watchdog(self, timeout_ms):
-        """Start the watchdog, which nothing stops again; returns it, for its feed()."""
-        from machine import WDT
-
-        return WDT(timeout=timeout_ms)
-
-    def reset(self):
-        """Restart the module; does not return."""
-        from machine import reset
-
-        reset()

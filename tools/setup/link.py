@@ -7,6 +7,7 @@ the head of another becomes a part of that one, as a linker joins objects:
 - what the application imports at its head, and what that imports at theirs, is joined to the application
 - a file that is imported within functions, or from outside the firmware, is there by its own name; it takes in what
   nobody but itself and its parts import
+- what only boards share is in each of them, since a module has one
 
 A line of what was joined is PART_LINES times the number of its part in `Linked.parts`, and the line within that.
 """
@@ -21,6 +22,7 @@ from tools.setup.attributes import identifiers
 from tools.setup.shrink import is_private, short_names
 
 RESIDENT = "firmware.app"
+_BOARDS = "firmware.boards."  # of these one is ever there
 PART_LINES = 1000
 
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -230,7 +232,7 @@ class _Linker:
                 owners[part].add(root)
         taken = resident.union(roots)
         for part, sharers in owners.items():
-            if len(sharers) > 1:
+            if len(sharers) > 1 and not all(root.startswith(_BOARDS) for root in sharers):
                 # One of them may be where the others are called from.
                 hosts = [root for root in sharers if self._calls(closures[root], sharers - {root})]
                 if len(hosts) == 1:
@@ -284,7 +286,11 @@ class _Linker:
 
     def _is_within(self, unit, meaning):
         """Whether it is something of the unit's own files."""
-        return self._unit_of.get(meaning[0]) == unit
+        return meaning[0] in self.units[unit]
+
+    def _home(self, unit, module):
+        """The unit where a unit finds a module: itself, if it can."""
+        return unit if module in self.units[unit] else self._unit_of[module]
 
     def _name(self, unit):
         """Choose the names of all that has one at the top level of a unit."""
@@ -300,7 +306,7 @@ class _Linker:
                 barred[self._meaning(part, node.id)] |= inner
             for node in file.attributes:
                 what, module = self._meaning(part, node.value.id)
-                if what is None and self._unit_of[module] == unit:
+                if what is None and module in self.units[unit]:
                     barred[self._member(part, module, node)] |= around[id(node.value)]
         constants = (f"_{number}" for number in itertools.count())
         there = {*parts, *self.units.get(RESIDENT, ())}
@@ -362,7 +368,7 @@ class _Linker:
             elif isinstance(node, _IMPORTS):
                 edits |= _replaced(file, node, self._head_import(unit, part, node))
         for node in {imported.node for imported in file.inner}:
-            edits |= _replaced(file, node, self._inner_import(file, node))
+            edits |= _replaced(file, node, self._inner_import(unit, file, node))
         looked_into = {id(node.value): node for node in file.attributes}
         for node, _ in file.names:
             meaning = self._meaning(part, node.id)
@@ -371,7 +377,7 @@ class _Linker:
                 if outer.lineno != outer.end_lineno:
                     raise LinkError(f"{file.path}, line {node.lineno}: write this on one line")
                 member = self._member(part, module, outer)
-                home = self._unit_of[member[0]]
+                home = self._home(unit, member[0])
                 name = self._called[home, member]
                 if home != unit:
                     name = f"{self._called[unit, meaning]}.{name}"
@@ -398,21 +404,21 @@ class _Linker:
             if where is False:
                 statements.append(_import_text(what[0], what[1], called))
             elif where:
-                home = self._unit_of[where]
+                home = self._home(unit, where)
                 statements.append(_import_text(home, self._called[home, meaning], called))
             elif what in self._whole:
                 statements.append(_import_text(*what.rpartition(".")[::2], called))
-            elif self._unit_of[what] != unit:
+            elif what not in self.units[unit]:
                 statements.append(_import_text(*self._unit_of[what].rpartition(".")[::2], called))
         return statements
 
-    def _inner_import(self, file, node):
+    def _inner_import(self, unit, file, node):
         statements = []
         for imported in file.inner:
             if imported.node is node:
                 if imported.symbol:
                     meaning = self._meaning(imported.module, imported.symbol)
-                    home = self._unit_of[meaning[0]]
+                    home = self._home(unit, meaning[0])
                     name = self._called[home, meaning]
                     statements.append(_import_text(home, name, imported.name))
                 elif imported.name == imported.module:

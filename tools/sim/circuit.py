@@ -1,12 +1,13 @@
-"""The virtual board: which chip hangs on which pin, as on the board's schematic.
+"""The virtual boards: which chip hangs on which pin, as on each board's schematic.
 
-The table of pins is written a second time here, on purpose: the firmware's
-own is tested against it.
+The tables of pins are written a second time here, on purpose: the firmware's
+own are tested against them.
 """
 
 from tools.sim.chips.keys import KeyMatrix
 from tools.sim.chips.lcd import Lcd
 from tools.sim.chips.radio import Radio
+from tools.sim.chips.uart import Uart
 
 _MODE_INPUT = 1
 _MODE_OUTPUT = 3
@@ -44,31 +45,22 @@ class Pin:
         return None
 
 
-class Esp32S3Circuit:
-    """ESP32-S3, ST7567 on SPI, a 5 x 4 key matrix, NOR flash with the data partition, Wi-Fi, BLE."""
+class Esp32S3Chip:
+    """What every board has: ESP32-S3, NOR flash with the data partition, Wi-Fi, BLE. Nothing on its pins."""
 
-    LCD_SCK = 12
-    LCD_MOSI = 11
-    LCD_CS = 10
-    LCD_DC = 9
-    LCD_RESET = 14
-    KEY_ROWS = (4, 5, 6, 7, 15)
-    KEY_COLUMNS = (16, 17, 18, 8)
-    KEY_CAPS = ("123U", "456D", "789L", "*0#R", "OB  ")
+    lcd = None
+    keys = None
+    uart = None
 
     def __init__(self, flash, access_points, unique_id=b"\x02\x00\x00\x00\x00\x01"):
         self.flash = flash
-        self.lcd = Lcd()
-        self.keys = KeyMatrix("".join(self.KEY_CAPS), len(self.KEY_ROWS), len(self.KEY_COLUMNS))
         self.radio = Radio(access_points)
         self.ble = None  # there once the firmware switched it on, see Module.ble
         self.unique_id = unique_id
         self.reset_cause = PWRON_RESET
         self.rtc = (2000, 1, 1, 5, 0, 0, 0)
         # (type, subtype, address, size, label, chip); the application's own partitions play no part here.
-        self.partitions = [
-            (PARTITION_TYPE_DATA, _PARTITION_SUBTYPE, _PARTITION_ADDRESS, flash.size, "inkan", flash)
-        ]
+        self.partitions = [(PARTITION_TYPE_DATA, _PARTITION_SUBTYPE, _PARTITION_ADDRESS, flash.size, "inkan", flash)]
         self._pins = {}
         self._buses = {}
 
@@ -76,10 +68,9 @@ class Esp32S3Circuit:
         """Power to everything but the flash, which its owner switches."""
         self.reset(PWRON_RESET)
         self.rtc = (2000, 1, 1, 5, 0, 0, 0)
-        self.lcd.power(on)
 
     def reset(self, cause):
-        """The microcontroller alone starts anew; the display stays as it is, its pins let go."""
+        """The microcontroller alone starts anew; what is around it stays as it is, the pins let go."""
         self.reset_cause = cause
         for number, pin in self._pins.items():
             pin.release()
@@ -104,20 +95,21 @@ class Esp32S3Circuit:
 
     def pin_read(self, number):
         pin = self._pin(number)
-        if number in self.KEY_COLUMNS:
-            # Without its pull-up a column floats; low is what shows that soonest.
-            return self.keys.column_level(self.KEY_COLUMNS.index(number)) if pin.pulled_up else 0
         driven = pin.drives
         return driven if driven is not None else int(pin.pulled_up)
 
     def spi_open(self, bus, mode, hertz, sck, mosi):
         self._buses[bus] = (sck, mosi)
-        if (sck, mosi) == (self.LCD_SCK, self.LCD_MOSI):
-            self.lcd.clock(mode, hertz)
 
     def spi_write(self, bus, data):
-        if self._buses.get(bus) == (self.LCD_SCK, self.LCD_MOSI):
-            self.lcd.receive(data)
+        """Nothing listens."""
+
+    def uart_open(self, unit, form, tx, rx):
+        """form: (bits per second, data bits, parity as MicroPython has it, stop bits). Nothing is on these pins."""
+
+    def uart_of(self, unit):
+        """The Uart that a unit of the chip leads to, or None."""
+        return None
 
     def _pin(self, number):
         if number not in self._pins:
@@ -125,7 +117,47 @@ class Esp32S3Circuit:
         return self._pins[number]
 
     def _follow(self, number):
-        """Let the chip on the pin see its level. The display's inputs have pull-ups on the board."""
+        """Let what is on the pin see its level."""
+
+
+class Esp32S3Circuit(Esp32S3Chip):
+    """With an ST7567 on SPI and a 5 x 4 key matrix."""
+
+    LCD_SCK = 12
+    LCD_MOSI = 11
+    LCD_CS = 10
+    LCD_DC = 9
+    LCD_RESET = 14
+    KEY_ROWS = (4, 5, 6, 7, 15)
+    KEY_COLUMNS = (16, 17, 18, 8)
+    KEY_CAPS = ("123U", "456D", "789L", "*0#R", "OB  ")
+
+    def __init__(self, flash, access_points, **options):
+        super().__init__(flash, access_points, **options)
+        self.lcd = Lcd()
+        self.keys = KeyMatrix("".join(self.KEY_CAPS), len(self.KEY_ROWS), len(self.KEY_COLUMNS))
+
+    def power(self, on):
+        super().power(on)
+        self.lcd.power(on)
+
+    def pin_read(self, number):
+        if number in self.KEY_COLUMNS:
+            # Without its pull-up a column floats; low is what shows that soonest.
+            return self.keys.column_level(self.KEY_COLUMNS.index(number)) if self._pin(number).pulled_up else 0
+        return super().pin_read(number)
+
+    def spi_open(self, bus, mode, hertz, sck, mosi):
+        super().spi_open(bus, mode, hertz, sck, mosi)
+        if (sck, mosi) == (self.LCD_SCK, self.LCD_MOSI):
+            self.lcd.clock(mode, hertz)
+
+    def spi_write(self, bus, data):
+        if self._buses.get(bus) == (self.LCD_SCK, self.LCD_MOSI):
+            self.lcd.receive(data)
+
+    def _follow(self, number):
+        """The display's inputs have pull-ups on the board."""
         driven = self._pins[number].drives
         if number in self.KEY_ROWS:
             self.keys.drive(self.KEY_ROWS.index(number), driven)
@@ -137,3 +169,32 @@ class Esp32S3Circuit:
             self.lcd.a0_pin(level)
         elif number == self.LCD_RESET:
             self.lcd.reset_pin(level)
+
+
+class Esp32S3BareCircuit(Esp32S3Chip):
+    """With a bridge from UART to USB, whose other end is a pty."""
+
+    SERIAL_TX = 17
+    SERIAL_RX = 18
+
+    def __init__(self, flash, access_points, **options):
+        super().__init__(flash, access_points, **options)
+        self.uart = Uart()
+        self._unit = None  # which of the chip's is on its pins
+
+    def reset(self, cause):
+        super().reset(cause)
+        self._unit = None
+        self.uart.reset()
+
+    def uart_open(self, unit, form, tx, rx):
+        if (tx, rx) == (self.SERIAL_TX, self.SERIAL_RX):
+            self._unit = unit
+            self.uart.form = form
+
+    def uart_of(self, unit):
+        return self.uart if unit == self._unit else None
+
+
+# By the module in firmware/boards.
+CIRCUITS = {"esp32_s3": Esp32S3Circuit, "esp32_s3_bare": Esp32S3BareCircuit}

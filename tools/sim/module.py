@@ -12,15 +12,18 @@ from tools.setup import BUILD, ROOT
 from tools.setup.shrink import shrink
 from tools.setup.stage import in_sources, rom_of, stage, write_rom, write_tree
 from tools.sim.ble_wire import BleWire
-from tools.sim.circuit import HARD_RESET, WDT_RESET, Esp32S3Circuit
+from tools.sim.circuit import CIRCUITS, HARD_RESET, WDT_RESET
 from tools.sim.network import Network
+from tools.sim.uart_wire import UartWire
 from tools.sim.wire import Wire
 
 MICROPYTHON = BUILD / "bin" / "micropython"
 SHIMS = ROOT / "tools" / "sim" / "shims"
 DEFAULT_TIMEOUT_S = 20
+BOARD = "esp32_s3"
 ACCESS_POINTS = {"inkan-house": "correct horse"}
 
+_DARK = bytes(1024)
 _KEPT_LINES = 200
 # As the ESP32's start-up code does it: the ROM file system, boot.py, Ctrl-C at the console again, main.py.
 _START = """import _rom, sys
@@ -44,8 +47,10 @@ class Module:
     flash: a NorFlash of the data partition's size; the caller keeps it.
     overlay: relative paths to source texts in place of the repository's files.
     ble: a Bumble transport ("usb:0" and so on) that leads to a real radio, in place of `air`.
-    Attributes to look at: `lcd`, `keys`, `radio`, `network`, `flash`,
-    `circuit`; `powered`; `running` (the interpreter); `starts` (how often it
+    board: a key of circuit.CIRCUITS.
+    Attributes to look at: `lcd` and `keys` (None on a board without), `radio`,
+    `network`, `flash`, `circuit`; `serial_path` (the pty of its serial line, or
+    None); `powered`; `running` (the interpreter); `starts` (how often it
     was started); `output` (its last lines); `faults` (what the hardware would
     not have taken). `on_output` callables get each line, `listeners` are called
     without arguments when power or interpreter come or go.
@@ -61,9 +66,10 @@ class Module:
         access_points=ACCESS_POINTS,
         micropython=MICROPYTHON,
         ble=None,
+        board=BOARD,
     ):
         self.flash = flash
-        self.circuit = Esp32S3Circuit(flash, access_points)
+        self.circuit = CIRCUITS[board](flash, access_points)
         self.lcd = self.circuit.lcd
         self.keys = self.circuit.keys
         self.radio = self.circuit.radio
@@ -74,23 +80,23 @@ class Module:
         self.starts = 0
         self.exit_status = None
         self.output = collections.deque(maxlen=_KEPT_LINES)
-        self.faults = self.lcd.faults
+        self.faults = self.lcd.faults if self.lcd else []
         self.on_output = []
         self.listeners = []
         self._folder = folder
-        self._overlay = overlay
+        self._overlay = overlay if board == BOARD else {**(overlay or {}), "board.txt": board}
         self._as_mpy = as_mpy
         self._heap = heap
         self._micropython = micropython
         self._air = None
         self._ble_transport = ble
-        self._server = None
-        self._ble_server = None
+        self._servers = ()
         self._process = None
         self._reader = None
         self._restart = None
         self._wire = None
         self._ble_wire = None
+        self._uart_wire = None
         self._watchdog_ms = None
         self._watchdog_timer = None
 
@@ -104,9 +110,11 @@ class Module:
         """Power off, and give back every port and process."""
         await self.power_off()
         await self.network.close()
-        for server in filter(None, (self._server, self._ble_server)):
+        for server in self._servers:
             server.close()
-        self._server = self._ble_server = None
+        self._servers = ()
+        if self.circuit.uart:
+            self.circuit.uart.close()
 
     # Power
 
@@ -158,8 +166,8 @@ class Module:
     # Display
 
     def frame(self):
-        """What the eye sees: 1,024 bytes of MONO_VLSB."""
-        return self.lcd.pixels()
+        """What the eye sees: 1,024 bytes of MONO_VLSB; all dark where there is no display."""
+        return self.lcd.pixels() if self.lcd else _DARK
 
     async def wait_frame(self, predicate, timeout_s=DEFAULT_TIMEOUT_S):
         """Wait until predicate(frame) holds; returns that frame. TimeoutError, ModuleStopped."""
@@ -197,6 +205,13 @@ class Module:
 
             self._air = Air()
         return self._air
+
+    # Serial line
+
+    @property
+    def serial_path(self):
+        """The pty at the other end of the line, from the first power-on to close()."""
+        return self.circuit.uart and self.circuit.uart.path
 
     # Output
 
@@ -238,6 +253,16 @@ class Module:
             return False
         self._ble_wire = wire
         return True
+
+    def attach_uart(self, wire):
+        """The same of the UART's."""
+        if not self.running or self._uart_wire is not None:
+            return False
+        self._uart_wire = wire
+        return True
+
+    def uart_of(self, unit):
+        return self.circuit.uart_of(unit)
 
     async def ble(self):
         """The BLE radio. Made when it is wanted, and beside the event loop: the import takes a third of a second."""
@@ -281,7 +306,7 @@ class Module:
     # Inside
 
     async def _prepare(self):
-        if self._server is None:
+        if not self._servers:
             form = "rom" if self._as_mpy else "source"
             await asyncio.to_thread(stage, self._folder, ROOT, form, self._overlay)
             # The shims are C on a real board, so they do not take the heap for their bytecode either.
@@ -289,17 +314,19 @@ class Module:
             await asyncio.to_thread(write_tree, _SHIMS_FOLDER, {_BOOTSTRAP: texts.pop(_BOOTSTRAP)})
             await asyncio.to_thread(write_rom, rom_of(_SHIMS_FOLDER), await asyncio.to_thread(_shrunk_shims, texts))
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: Wire(self.circuit, self), "127.0.0.1", 0)
-            self._ble_server = await loop.create_server(lambda: BleWire(self), "127.0.0.1", 0)
+            wires = (lambda: Wire(self.circuit, self), lambda: BleWire(self), lambda: UartWire(self))
+            self._servers = [await loop.create_server(wire, "127.0.0.1", 0) for wire in wires]
+            if self.circuit.uart:
+                self.circuit.uart.open()
 
     async def _start(self):
         """Start the interpreter, unless the power goes first."""
         await self._reap()
         if not self.powered:
             return
-        ports = [str(server.sockets[0].getsockname()[1]) for server in (self._server, self._ble_server)]
+        ports = [str(server.sockets[0].getsockname()[1]) for server in self._servers]
         folders = [_SHIMS_FOLDER, self._folder, self._folder / "lib", ".frozen"]
-        environment = dict(os.environ, INKAN_WIRE=ports[0], INKAN_RADIO=ports[1])
+        environment = dict(os.environ, INKAN_WIRE=ports[0], INKAN_RADIO=ports[1], INKAN_UART=ports[2])
         environment["MICROPYPATH"] = ":".join(map(str, folders))
         self.exit_status = None
         self.running = True
@@ -342,7 +369,8 @@ class Module:
         self.flash.powered = False
         self._kill()
         self.circuit.power(False)
-        self.keys.release_all()
+        if self.keys:
+            self.keys.release_all()
         self._changed()
 
     def _kill(self):
@@ -355,12 +383,9 @@ class Module:
     def _detach(self):
         self._watchdog_stop()
         self._watchdog_ms = None
-        if self._wire:
-            self._wire.cut()
-            self._wire = None
-        if self._ble_wire:
-            self._ble_wire.cut()
-            self._ble_wire = None
+        for wire in filter(None, (self._wire, self._ble_wire, self._uart_wire)):
+            wire.cut()
+        self._wire = self._ble_wire = self._uart_wire = None
         self.running = False
         self._changed()
 

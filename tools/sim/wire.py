@@ -98,6 +98,11 @@ class Wire(asyncio.Protocol):
     def _spi_write(self, bus, value, argument, payload):
         self._circuit.spi_write(bus, payload)
 
+    def _uart_open(self, unit, pins, hertz, payload):
+        bits, parity, stop = payload
+        form = hertz, bits, None if parity == op.NO_PARITY else parity, stop
+        self._circuit.uart_open(unit, form, pins & 0xFF, pins >> 8)
+
     def _reset(self, unit, value, argument, payload):
         self.cut()
         self._control.reset()

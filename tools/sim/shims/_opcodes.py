@@ -6,6 +6,7 @@ POSTED operations have no reply.
 
 The BLE radio has a connection of its own, since it speaks unasked: events come in the form of replies, with
 STATUS_EVENT, MicroPython's number of the event in the second byte, and the connection's handle as the value.
+So has a UART, in another form: its number u8, which comes back, then what it sends; what comes is what it receives.
 """
 
 from micropython import const
@@ -18,6 +19,8 @@ REPLY_SIZE = const(8)
 STATUS_OK = const(0)
 STATUS_ERROR = const(1)  # value: errno
 STATUS_EVENT = const(2)
+
+NO_PARITY = const(2)
 
 # operation              unit         value            argument      payload -> reply
 PIN_MODE = const(1)  #     pin          mode | pull << 4, + 0x100 | level << 9 where a level is given
@@ -45,6 +48,7 @@ RADIO_DISCONNECT = const(20)
 RADIO_STATUS = const(21)  #                                            -> value
 RADIO_CONNECTED = const(22)  #                                         -> value: 0 or 1
 RADIO_TRIES = const(23)  #              tries, 0 for ever
+UART_OPEN = const(24)  #   UART         tx pin | rx << 8  hertz         bits, parity (0, 1, NO_PARITY), stop bits u8
 
 # The BLE radio's       unit          value        argument     payload -> reply
 BLE_ANSWER = const(32)  #             status                    to events 3 and 4, in their order; of 4 the value

@@ -1,5 +1,6 @@
 """MicroPython's `machine` as on the ESP32, over the wire."""
 
+import io
 import struct
 
 import _opcodes
@@ -10,6 +11,9 @@ HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+
+_GET_FILENO = 10  # request of ioctl
+_EINVAL = 22
 
 
 class Pin:
@@ -50,6 +54,30 @@ class SPI:
 
     def write(self, data):
         _wire.post(_opcodes.SPI_WRITE, self._id, 0, 0, data)
+
+
+class UART(io.IOBase):
+    """Takes and gives what it can at once. What is pollable is the socket, so that nobody has to ask."""
+
+    def __init__(self, id, *, baudrate, bits, parity, stop, tx, rx, txbuf, rxbuf, timeout):
+        form = bytes((bits, _opcodes.NO_PARITY if parity is None else parity, stop))
+        _wire.ask(_opcodes.UART_OPEN, id, tx._id | rx._id << 8, baudrate, form)
+        self._stream = _wire.connect("INKAN_UART")
+        self._stream.write(bytes((id,)))
+        _wire.receive(self._stream, bytearray(1))
+        self._stream.setblocking(False)
+
+    def readinto(self, buffer):
+        count = self._stream.readinto(buffer)
+        if count == 0:
+            raise SystemExit  # the house has gone
+        return count
+
+    def write(self, data):
+        return self._stream.write(data)
+
+    def ioctl(self, request, argument):
+        return self._stream.fileno() if request == _GET_FILENO else -_EINVAL
 
 
 class RTC:

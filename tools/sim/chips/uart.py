@@ -1,0 +1,62 @@
+"""A bridge from UART to USB: a pty is what the computer behind it has as /dev/ttyACM0.
+
+The line has no handshake: what comes while nobody takes it is lost, and `lost` counts it, as an overrun does.
+"""
+
+import asyncio
+import contextlib
+import os
+import tty
+
+_READ_BYTES = 4096
+
+
+class Uart:
+    """`path` is there from open() to close(). form: how the firmware set it up, None where it did not.
+
+    `connect` gives it the firmware's end: a callable that takes what comes from the pty.
+    """
+
+    def __init__(self):
+        self.path = None
+        self.form = None
+        self.lost = 0
+        self._receive = None
+        self._master = self._slave = None
+
+    def open(self):
+        """Make the pty; its settings are whatever its user sets. Belongs to the running event loop."""
+        if self.path is None:
+            self._master, self._slave = os.openpty()
+            tty.setraw(self._slave)
+            os.set_blocking(self._master, False)
+            self.path = os.ttyname(self._slave)
+            asyncio.get_running_loop().add_reader(self._master, self._came)
+
+    def close(self):
+        if self.path is not None:
+            asyncio.get_running_loop().remove_reader(self._master)
+            os.close(self._master)
+            os.close(self._slave)
+            self.path = None
+
+    def reset(self):
+        """The microcontroller has started anew, or lost its power; the bridge has its own, from the computer."""
+        self.form = None
+        self._receive = None
+
+    def connect(self, receive):
+        self._receive = receive
+
+    def send(self, data):
+        """What the firmware sends."""
+        sent = 0
+        if self.path is not None:
+            with contextlib.suppress(BlockingIOError):
+                sent = os.write(self._master, data)
+        self.lost += len(data) - sent
+
+    def _came(self):
+        data = os.read(self._master, _READ_BYTES)
+        if self._receive:
+            self._receive(data)
