@@ -33,7 +33,7 @@ bench: setup ## the figures, each beside its limit
 	@$(VENV)/python -m tools.bench $(ARGS)
 
 golden: setup ## accept the screens as they are now as the golden pictures
-	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --update-golden tests $(ARGS)
+	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --update-golden tests/test_screens.py $(ARGS)
 
 pictures: setup ## the pictures in docs/: screens, and the house's page in Chromium
 	@$(PYTHON) -m tools.setup chromium

@@ -16,6 +16,7 @@ _PYTHON = _VENV / "bin" / "python"
 _STAMP = _VENV / "inkan-stamp"
 # pip of Debian's own, for a Python that was packaged without it.
 _PIP_PACKAGE = "python3-pip-whl"
+_SAY_EVERY = 15  # packages
 
 
 def ensure():
@@ -31,7 +32,7 @@ def ensure():
         _create()
     count = len([line for line in _requirements().splitlines() if "==" in line])
     say(f"installing {count} Python packages (requirements.txt)")
-    _pip("-r", ROOT / "requirements.txt")
+    _pip("-r", ROOT / "requirements.txt", count=count)
     say("installing Inkan's own commands")
     _pip("--no-deps", "--no-build-isolation", "--no-index", "--editable", ROOT)
     _STAMP.write_text(stamp)
@@ -74,11 +75,24 @@ def _add_pip():
         raise SetupError("pip could not be installed into build/venv")
 
 
-def _pip(*arguments):
-    command = [_PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments]
+def _pip(*arguments, count=0):
+    """Run pip's install; with a count, say every few packages how far it is."""
+    command = [_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-color", "install", *arguments]
     # setuptools warns about every editable install in a flat tree.
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    if subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL).returncode:
+    pip = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    said = []
+    got = 0
+    for line in pip.stdout:
+        said.append(line)
+        if line.startswith("Collecting "):
+            got += 1
+            if count and got % _SAY_EVERY == 0:
+                say(f"  {got} of {count}")
+        elif count and line.startswith("Installing collected"):
+            say("  unpacking them")
+    if pip.wait():
+        print("".join(said), end="", file=sys.stderr)
         raise SetupError(
             "pip could not install what requirements.txt names (its complaint is above). "
             "Without a network: point pip at a folder of wheels, PIP_FIND_LINKS=/folder PIP_NO_INDEX=1."
