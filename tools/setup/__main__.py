@@ -28,7 +28,13 @@ def fonts():
     folder = BUILD / "fonts"
     if not folder.is_dir():
         say("the LCD's font comes as Debian's package, about 1 MB")
-        debian.fetch([_FONT_PACKAGE], debian.SUITE, folder)
+        try:
+            debian.fetch([_FONT_PACKAGE], debian.SUITE, folder)
+        except SetupError as error:
+            raise SetupError(
+                f"{error}\nNeeded: the bitmap fonts of Debian's package {_FONT_PACKAGE}. Connect to the network, or "
+                f"unpack the package into {folder} yourself (its files *.pcf.gz may lie anywhere below)."
+            ) from None
     made = BUILD / "font" / "glyphs12.bin"
     newest = max(path.stat().st_mtime for path in [folder, *(ROOT / "tools" / "font").glob("*.py")])
     if not made.exists() or made.stat().st_mtime < newest:
