@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import socket
 import sys
@@ -183,7 +184,7 @@ async def test_r29_run_says_where_everything_is_and_ends_on_ctrl_c(tmp_path):
             line = await process.stdout.readline()
             assert line, lines
             lines.append(line.decode())
-        assert lines[0].startswith("interpreter: MicroPython ")
+        assert re.fullmatch(r"interpreter: MicroPython 1\.\d+\.\d+, words of (32|64) bits", lines[0].strip())
         assert lines[1].startswith("firmware:") and "ROM image" in lines[1] and HEAP in lines[1]
         page = next(line.split()[1] for line in lines if line.startswith("page:"))
         async with httpx.AsyncClient() as client:

@@ -20,6 +20,8 @@ from tools.setup import BUILD
 from tools.sim.events import EventLog
 from tools.sim.mailbox import Mailbox
 from tools.sim.module import ACCESS_POINTS, MICROPYTHON, Module
+from tools.sim.network import Network
+from tools.sim.phones import Phones
 from tools.sim.watch import ServerWatch, WatchedFlash
 
 SERIAL = "INK-00000001"
@@ -30,7 +32,12 @@ HEAP = "128wK"  # 128 KiB with 32-bit words; with wider ones as many blocks as t
 HOST_NAME = "localhost"
 
 _SSID = next(iter(ACCESS_POINTS))
-_PORTS = ("credential", "enrol")
+# Servers as the module reaches them, and the one for phones as the whole world does.
+_SAY_INTERPRETER = """
+import sys
+print("%d.%d.%d, words of %d bits" % (*sys.implementation.version[:3], 64 if sys.maxsize >> 31 else 32))
+"""
+_PORTS = ("credential", "enrol", "phone")
 _SUM_UP_S = 1.0
 
 
@@ -42,7 +49,7 @@ class House:
     """Everything of one house, kept in `folder`: flash, server, certificates.
 
     Attributes to look at, from start() on: `server`, `module`, `flash`,
-    `mailbox`, `log`; `label` (ID and password that came with the module from the
+    `mailbox`, `phones`, `log`; `label` (ID and password that came with the module from the
     factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
     All methods belong to one event loop. `ble` is as Module takes it.
     """
@@ -55,7 +62,7 @@ class House:
         self.as_mpy = as_mpy
         self.log = EventLog()
         self.mailbox = Mailbox()
-        self.server = self.module = self.flash = None
+        self.server = self.module = self.flash = self.phones = None
         self.label = None
         self.operator_password = None
         self.image = None
@@ -65,6 +72,7 @@ class House:
         self._overlay = overlay
         self._micropython = micropython
         self._ble = ble
+        self._outside = Network()
         self._watch = None
         self._flash_counts = {}  # of the second that runs, by area
 
@@ -79,7 +87,7 @@ class House:
     async def interpreter(self):
         """What the firmware runs on, as the interpreter says it."""
         process = await asyncio.create_subprocess_exec(
-            self._micropython, "-c", "import sys; print(sys.version)", stdout=asyncio.subprocess.PIPE
+            self._micropython, "-c", _SAY_INTERPRETER, stdout=asyncio.subprocess.PIPE
         )
         said, _ = await process.communicate()
         return said.decode().strip()
@@ -105,6 +113,7 @@ class House:
             micropython=self._micropython,
             ble=self._ble,
         )
+        self.phones = Phones(self.module)
         await self._forward(kept["ports"])
         if not FlashImage(self.flash.image()).provisioned:
             self.is_new = True
@@ -112,7 +121,7 @@ class House:
         self.flash.watchers.append(self._saw_flash)
         self._watch = ServerWatch(self.server.services, SERIAL, self.log.add)
         await self._watch.start()
-        self._follow_module()
+        await self._follow_module()
         if power:
             await self.power_on()
 
@@ -121,6 +130,7 @@ class House:
         for part in (self._watch, self.module, self.server, self.mailbox):
             if part is not None:
                 await (part.close() if part is self.module else part.stop())
+        await self._outside.close()
         if self.flash is not None:
             self.flash.close()
 
@@ -132,6 +142,7 @@ class House:
                 host_name=HOST_NAME,
                 credential_url=f"https://{HOST_NAME}:{ports['credential']}",
                 enrol_host=f"{HOST_NAME}:{ports['enrol']}",
+                phone_url=f"https://{HOST_NAME}:{ports['phone']}/phone/",
                 mail=MailSettings("127.0.0.1", self.mailbox.smtp_port, "pps@example.com"),
                 sms=SmsSettings(self.mailbox.sms_url),
             )
@@ -143,13 +154,18 @@ class House:
             self.server.register_module(SERIAL, MODULE_NAME)
 
     async def _forward(self, ports):
-        targets = {"credential": self.server.module_port, "enrol": self.server.enrol_port}
-        for name in _PORTS:
+        inside, server = self.module.network, self.server
+        self._outside.set_link(True)
+        for name, network, port in (
+            ("credential", inside, server.module_port),
+            ("enrol", inside, server.enrol_port),
+            ("phone", self._outside, server.enrol_port),
+        ):
             try:
-                await self.module.network.forward("127.0.0.1", targets[name], ports[name])
+                await network.forward("127.0.0.1", port, ports[name])
             except OSError:
                 raise HouseError(
-                    f"port {ports[name]}, under which the module knows its server, is in use: "
+                    f"port {ports[name]}, under which the server is known, is in use: "
                     "is another house running? End it, or start anew with --fresh"
                 ) from None
 
@@ -263,6 +279,22 @@ class House:
             self.module.plug()
             self.log.add("plugged")
 
+    def carry_phone_away(self):
+        """The technician's phone is out of the module's reach."""
+        if self.phones.near:
+            self.phones.carry_away()
+            self.log.add("phone_away")
+
+    def bring_phone_back(self):
+        if not self.phones.near:
+            self.phones.bring_back()
+            self.log.add("phone_back")
+
+    @property
+    def is_on_the_air(self):
+        """Whether real phones find the module, through an adapter, in place of the virtual ones."""
+        return self._ble is not None
+
     # Inside
 
     def _saw_flash(self, kind, sector, size):
@@ -299,7 +331,7 @@ class House:
         guard = FlashImage(image).guard
         return guard[0] if guard else None
 
-    def _follow_module(self):
+    async def _follow_module(self):
         module = self.module
         was = {"powered": module.powered, "starts": module.starts, "running": module.running}
 
@@ -315,6 +347,14 @@ class House:
 
         module.listeners.append(changed)
         module.radio.listeners.append(lambda connected: self.log.add("joined" if connected else "left"))
+        phones = 0
+
+        def counted(number):
+            nonlocal phones
+            self.log.add("phone_connected" if number > phones else "phone_gone")
+            phones = number
+
+        (await module.ble()).listeners.append(counted)
 
 
 def area_of(sector):
