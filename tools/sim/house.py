@@ -35,7 +35,7 @@ _SSID = next(iter(ACCESS_POINTS))
 # Servers as the module reaches them, and the one for phones as the whole world does.
 _SAY_INTERPRETER = """
 import sys
-print("%d.%d.%d, words of %d bits" % (*sys.implementation.version[:3], 64 if sys.maxsize >> 31 else 32))
+print("%d.%d.%d" % sys.implementation.version[:3] + ", words of %d bits" % (64 if sys.maxsize >> 31 else 32))
 """
 _PORTS = ("credential", "enrol", "phone")
 _SUM_UP_S = 1.0
