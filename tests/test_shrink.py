@@ -33,10 +33,15 @@ from firmware.limits import (
 _SIZE = const(4)
 _MAGIC = b"MAGIC"
 _PAIR = (1, b"x", "long enough not to be a name")
+_BLANK = b"x" * _SIZE
+_ZEROS = bytes(_SIZE)
+_TEXT = "ab" * _SIZE
 _made = [_MAGIC, _SIZE]
 
 
 class Base:
+    'A class.'
+
     _shared = 5
 
     def __init__(self, size, _start=2, *, named=0):
@@ -56,11 +61,16 @@ class Base:
         return [one(item) for item in items] + [(lambda item: item + self._size)(9)]
 
 
+class Plain:
+    size = 6
+
+
 def late():
-    return _LATE
+    return _LATE, _LATER
 
 
 _LATE = "late"
+_LATER = b"l" * 3
 
 
 def _private(items, *more, **rest):
@@ -73,7 +83,7 @@ def everything():
     base = Base(1, named=limits.WAIT_MS - limits.LOWEST)
     return (
         RETRIES, NAME, _MAGIC, _PAIR, _made, base.total, base.each((1, 2)), late(),
-        _private("ab", 3, name=4), limits.CHANGED, _size_of(items="abc"),
+        _private("ab", 3, name=4), limits.CHANGED, _size_of(items="abc"), _BLANK, _ZEROS, _TEXT, Plain.size, Plain,
     )
 
 
@@ -131,6 +141,8 @@ def test_what_nobody_else_refers_to_is_gone():
     assert "_WAIT_MS = const(1_000)" in limits and "_LOWEST = const(-1)" in limits
     for name in ("RETRIES = ", "ASKED_FOR_BY_STRING = ", "USED_OUTSIDE = ", "CHANGED = "):
         assert f"\n{name}" in limits  # in shadow.py RETRIES may be anything's
+    assert "const(b'xxxx')" in parts and "bytes(" not in parts and '"ab" *' in parts
+    assert parts.count("; del __module__, __qualname__") == 1 and "del __module__, __qualname__; size = 6" in parts
     assert '_MAGIC = const(b"MAGIC")' in parts and "limits.WAIT_MS" not in parts
     assert "\n_LATE" not in parts and 'const("late")' not in parts  # renamed, but too late to be folded
     for name in ("_size", "_sum", "_shared", "_size_of"):

@@ -13,13 +13,14 @@ _BLANK = b"\xff" * _QUARTER_SIZE
 
 
 class Scratch:
-    """Buffers that all windows of a device share, cut once: a slice costs heap each time.
+    """A device, and buffers that all windows of it share, cut once: a slice costs heap each time.
 
     Nobody keeps anything in them from one call to the next. `back` is for
     reading back what is in a half of `view`.
     """
 
-    def __init__(self):
+    def __init__(self, device):
+        self.device = device
         self.view = memoryview(bytearray(SCRATCH_SIZE))
         self.halves = _cut(self.view, HALF_SIZE)
         self.quarters = _cut(self.view, _QUARTER_SIZE)
@@ -36,30 +37,32 @@ class Window:
     """Sectors first_sector .. first_sector + sector_count - 1 of a device; addresses start at 0."""
 
     def __init__(self, device, first_sector, sector_count, scratch=None):
-        self.device = device
+        # There are many windows: four attributes are half the heap of five.
+        self.scratch = scratch or Scratch(device)
         self.sector_size = device.sector_size
         self.sector_count = sector_count
-        self.size = sector_count * device.sector_size
-        self.scratch = scratch or Scratch()
         self._first_sector = first_sector
-        self._base = first_sector * device.sector_size
+
+    @property
+    def size(self):
+        return self.sector_count * self.sector_size
 
     def part(self, first_sector, sector_count):
         """A window on some of these sectors."""
         self._check(first_sector * self.sector_size, sector_count * self.sector_size)
-        return Window(self.device, self._first_sector + first_sector, sector_count, self.scratch)
+        return Window(self.scratch.device, self._first_sector + first_sector, sector_count, self.scratch)
 
     def read(self, address, buffer):
         self._check(address, len(buffer))
-        self.device.read(self._base + address, buffer)
+        self.scratch.device.read(self._first_sector * self.sector_size + address, buffer)
 
     def program(self, address, buffer):
         self._check(address, len(buffer))
-        self.device.program(self._base + address, buffer)
+        self.scratch.device.program(self._first_sector * self.sector_size + address, buffer)
 
     def erase(self, sector):
         self._check(sector * self.sector_size, self.sector_size)
-        self.device.erase(self._first_sector + sector)
+        self.scratch.device.erase(self._first_sector + sector)
 
     def is_blank(self, sector):
         """True if a whole sector reads 0xFF. After a cut that does not prove that it is erased."""
@@ -94,5 +97,5 @@ class Window:
             raise FlashError()
 
     def _check(self, address, size):
-        if address < 0 or address + size > self.size:
+        if address < 0 or address + size > self.sector_count * self.sector_size:
             raise FlashError()

@@ -5,9 +5,10 @@ local symbols and puts numbers in the place of constants, this does the same to 
 
 - an integer constant of another file, `settings.LIMIT` or imported by name, becomes the number; where nothing else
   refers to the constant, its own file folds it too
-- literals with private names, `_MAGIC = b"..."`, are folded, as MicroPython's `const` does
+- literals with private names, `_MAGIC = b"..."` or `_BLANK = b"..." * 16`, are folded, as MicroPython's `const` does
 - private names, `self._head` or `_read()`, and arguments that nobody passes by keyword become `_a`, `_b` and so
   on, the same few in every file
+- classes forget `__module__` and `__qualname__`, which MicroPython itself never asks for
 
 Every line stays where it is: a traceback names the right ones.
 """
@@ -45,7 +46,9 @@ def shrink(texts, folder="firmware/"):
     keywords = set().union(*(file.asked_for | file.keywords for file in files.values()))
     shrunk = {}
     for file in package.values():
+        file.work_out()
         file.fold(public)
+        file.drop_origins()
         file.rename_private(private)
         file.rename_arguments(keywords)
         shrunk[file.path] = file.result()
@@ -144,6 +147,41 @@ class _File:
             if len(kept) < len(node.names):
                 self.asked_for -= {alias.name for alias in node.names if alias not in kept}
                 self._import_only(node, kept)
+
+    def work_out(self):
+        """Put what it comes to in the place of `_NAME = b"..." * 16` and `_NAME = bytes(16)`: then it is folded too."""
+        for statement in self._tree.body:
+            name = _assigned_name(statement)
+            if not name or self.bound[name] > 1 or not is_private(name) or not self._can_fold(name, statement):
+                continue
+            value = statement.value
+            if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult):
+                one, count = value.left, self._integer(value.right)
+            elif isinstance(value, ast.Call) and getattr(value.func, "id", None) == "bytes" and len(value.args) == 1:
+                one, count = ast.Constant(b"\0"), self._integer(value.args[0])
+            else:
+                continue
+            if count is not None and isinstance(one, ast.Constant) and isinstance(one.value, bytes):
+                self._replace(value, f"const({one.value * count!r})")
+                for node in ast.walk(value):
+                    if isinstance(node, ast.Name):
+                        self._names[node.id].remove(node)
+
+    def _integer(self, node):
+        """The number that an expression is: itself one, or a constant of this file; None for anything else."""
+        if isinstance(node, ast.Name) and node.id in self._literals:
+            node = _literal(self._literals[node.id])
+        value = getattr(node, "value", None)
+        return value if isinstance(node, ast.Constant) and type(value) is int else None
+
+    def drop_origins(self):
+        """Let classes not keep the names of their module and of themselves a second time."""
+        for node in self._all(ast.ClassDef):
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                self._insert(first.end_lineno, first.end_col_offset, "; del __module__, __qualname__")
+            elif isinstance(first, ast.Assign):
+                self._insert(first.lineno, first.col_offset, "del __module__, __qualname__; ")
 
     def fold(self, public):
         """Make const of private literals, and of public integers whose name is not in `public`."""
@@ -276,6 +314,13 @@ def _bound_names(tree):
             yield from node.names
         elif kind is ast.alias:
             yield node.asname or node.name.partition(".")[0]
+
+
+def _assigned_name(statement):
+    """The one name that a statement assigns to, or None."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        return getattr(statement.targets[0], "id", None)
+    return None
 
 
 def _literal_name(statement):

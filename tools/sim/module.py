@@ -443,8 +443,12 @@ class Module:
             await asyncio.gather(wanted, stopped, return_exceptions=True)
 
 
+_OFFERED = re.compile(r"^ *(?:class |def )?([A-Za-z]\w*)(?= = |\(|:)", re.MULTILINE)
+
+
 def _shrunk_shims(texts):
     """The shims without names that only they use among themselves, which are not there on a real board."""
-    words = set(re.findall(r"\b[A-Za-z]\w*", " ".join(texts[name].decode() for name in texts if name[0] != "_")))
-    shrunk = shrink({**texts, "users.py": f"{sorted(words)}".encode()}, folder="")
+    offered = {word for name, text in texts.items() if name[0] != "_" for word in _OFFERED.findall(text.decode())}
+    users = {path.as_posix(): path.read_bytes() for path in (ROOT / "firmware").glob("[bd]*s/*.py")}
+    shrunk = shrink({**texts, **users, "offered.py": f"{sorted(offered)}".encode()}, folder="")
     return {name: shrunk[name] for name in texts}
