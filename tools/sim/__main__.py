@@ -84,6 +84,7 @@ async def _run(options):
             await page.start()
             print(f"house:       {'new' if house.is_new else 'as it was left'}, in {house.folder}")
             print(f"page:        {page.url}")
+            print(f"phone:       {page.phone_url}")
             print(f"console:     {house.server.console_url}  (user {OPERATOR}, password {house.operator_password})")
             print(f"outbox:      {house.server.console_url}outbox")
             print("Ctrl-C ends it; what it holds stays. --fresh starts anew.", flush=True)

@@ -32,7 +32,12 @@ class Found(NamedTuple):
 
 
 class PhoneRadio:
-    """One phone, from start() to stop(); also an async context manager. TimeoutError where nothing comes in time."""
+    """One phone, from start() to stop(); also an async context manager. TimeoutError where nothing comes in time.
+
+    REFUSED is what else it and its links raise, where the module, or Bumble, turns something down.
+    """
+
+    REFUSED = core.BaseError
 
     def __init__(self, air, name="phone"):
         self._air = air
@@ -108,12 +113,13 @@ class BleLink:
 
     read_into(buffer) -> how many bytes came, 0 when the link is over; write(data); close(). LinkError: "closed",
     "timeout". `infos` are the values of *info* that were notified. `notifications` counts those of the stream.
+    Characteristics are named by their UUIDs, those of firmware/settings.py.
     """
 
     def __init__(self, connection):
         self._connection = connection
         self._peer = Peer(connection)
-        self._characteristics = None
+        self._characteristics = {}
         self._received = bytearray()
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
@@ -135,17 +141,21 @@ class BleLink:
         if not services:
             raise LinkError("closed")
         await self._asked(services[0].discover_characteristics())
-        self._characteristics = [
-            services[0].get_characteristics_by_uuid(UUID(uuid))[0]
-            for uuid in (settings.BLE_INFO_UUID, settings.BLE_TO_MODULE_UUID, settings.BLE_FROM_MODULE_UUID)
-        ]
-        info, _, from_module = self._characteristics
+        for uuid in (settings.BLE_INFO_UUID, settings.BLE_TO_MODULE_UUID, settings.BLE_FROM_MODULE_UUID):
+            self._characteristics[uuid] = services[0].get_characteristics_by_uuid(UUID(uuid))[0]
         if subscribe:
-            await self._asked(self._peer.subscribe(info, self.infos.put_nowait))
-            await self._asked(self._peer.subscribe(from_module, self._notified))
+            await self.subscribe(settings.BLE_INFO_UUID, self.infos.put_nowait)
+            await self.subscribe(settings.BLE_FROM_MODULE_UUID, self._notified)
+
+    async def subscribe(self, uuid, take):
+        """take(value) is called for each notification."""
+        await self._asked(self._peer.subscribe(self._characteristics[uuid], take))
+
+    async def read(self, uuid):
+        return bytes(await self._asked(self._characteristics[uuid].read_value()))
 
     async def read_info(self):
-        return bytes(await self._asked(self._characteristics[0].read_value()))
+        return await self.read(settings.BLE_INFO_UUID)
 
     async def read_into(self, buffer):
         while not self._received and not self._ended.is_set():
@@ -157,14 +167,18 @@ class BleLink:
         return count
 
     async def write(self, data, with_response=True):
+        """Write to the stream, in pieces that fit the MTU."""
         step = min(self.mtu - 3, settings.BLE_VALUE_BYTES)
         data = bytes(data)
         for at in range(0, len(data), step):
-            await self._asked(self._characteristics[1].write_value(data[at : at + step], with_response))
+            await self._write(data[at : at + step], with_response)
 
     async def write_long(self, data):
         """As a browser writes more than fits the MTU: in parts that the module's stack puts together."""
-        await self._asked(self._characteristics[1].write_value(bytes(data), True))
+        await self._write(bytes(data), True)
+
+    async def _write(self, value, with_response):
+        await self._asked(self._characteristics[settings.BLE_TO_MODULE_UUID].write_value(value, with_response))
 
     def close(self):
         if self._task is None and not self._ended.is_set():

@@ -76,8 +76,8 @@ class ServerWatch:
 
     say(kind, **details) gets: credential_issued, credential_offered, credential_accepted, credential_refused,
     credential_replaced, credential_revoked, credential_ended (all with `sequence`), credential_used (with the
-    counters), alarm, alarm_over (with `alarm`, `detail`), audit (with `event`, `record`), enrolment (with `status`)
-    and hello (with `identity`).
+    counters), alarm, alarm_over (with `alarm`, `detail`), audit (with `event`, `record`, `door`), enrolment (with
+    `status`), hello (with `identity`), relay_begun and relay_ended (with `why`), both with `sequence`.
     """
 
     def __init__(self, services, serial, say):
@@ -89,6 +89,7 @@ class ServerWatch:
         self._audit_through = None
         self._enrolment = None
         self._hello_at = None
+        self._action = 0  # the newest that was looked at
         self._task = None
 
     async def start(self):
@@ -104,7 +105,7 @@ class ServerWatch:
 
     async def look(self, quiet=False):
         """Look once."""
-        module, credentials, alarms, code, records = await asyncio.to_thread(self._fetch)
+        module, credentials, alarms, code, records, actions = await asyncio.to_thread(self._fetch)
         say = (lambda kind, **details: None) if quiet else self._say
         if module.last_hello_at != self._hello_at:
             self._hello_at = module.last_hello_at
@@ -121,9 +122,13 @@ class ServerWatch:
         for record in reversed(records):
             place = (record.epoch, record.number)
             if self._audit_through is None or place > self._audit_through:
-                say("audit", event=record.event, record=record.number)
+                say("audit", event=record.event, record=record.number, door=record.door)
         if records:
             self._audit_through = (records[0].epoch, records[0].number)
+        for action in reversed(actions):
+            if action.id > self._action:
+                self._action = action.id
+                self._tell_of_relay(action, say)
 
     async def _run(self):
         while True:
@@ -141,7 +146,15 @@ class ServerWatch:
             services.fleet.alarms(module.id),
             services.enrolment.newest_code(module.id),
             [record for record, _ in records],
+            [action for action, _ in services.audit.actions()[0]],
         )
+
+    @staticmethod
+    def _tell_of_relay(action, say):
+        if action.action == "relay_begun":
+            say("relay_begun", sequence=action.detail["sequence"])
+        elif action.action == "relay_ended":
+            say("relay_ended", sequence=action.detail["sequence"], why=action.detail["reason"])
 
     def _compare_credential(self, credential, say):
         known = self._credentials.get(credential.id)

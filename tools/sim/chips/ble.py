@@ -52,13 +52,15 @@ class Ble:
     """One radio, in an `Air` or behind a Bumble transport ("usb:0" and so on), where real phones find it.
 
     `on_event` is called (number, connection's handle, payload); for WRITE and READ it returns a future of
-    (status, value), the firmware's answer.
+    (status, value), the firmware's answer. `listeners` are called with the number of phones that are connected, when
+    it is another.
     """
 
     def __init__(self, air, unique_id):
         self._air = air
         self._address = hci.Address(bytes(reversed(unique_id[:5])) + bytes((unique_id[5] | 0xC0,)))
         self.on_event = None
+        self.listeners = []
         self._device = self._radio = self._transport = None
         self._connections = {}  # the firmware's handle -> Bumble's connection
         self._own = (0, 0)  # attributes and services of Bumble's own
@@ -84,7 +86,9 @@ class Ble:
 
     def power_off(self):
         """Also what a reset or a power cut does to it: nobody is told, peers find out by themselves."""
-        self._connections.clear()
+        if self._connections:
+            self._connections.clear()
+            self._count()
         if self._radio:
             self._air.remove(self._radio)
         if self._transport:
@@ -214,11 +218,13 @@ class Ble:
         # From 0 and the lowest that is free, as NimBLE's controllers number them.
         handle = next(number for number in range(len(self._connections) + 1) if number not in self._connections)
         self._connections[handle] = connection
+        self._count()
         address = _address(connection.peer_address)
 
         def gone(reason):
             if self._connections.get(handle) is connection:
                 del self._connections[handle]
+                self._count()
                 self._tell(DISCONNECTED, handle, address)
 
         def mtu_changed():
@@ -236,6 +242,10 @@ class Ble:
         if status:
             raise att.ATT_Error(status, attribute)
         return answer
+
+    def _count(self):
+        for listener in list(self.listeners):
+            listener(len(self._connections))
 
     def _tell(self, event, handle, payload):
         return self.on_event(event, handle, payload)

@@ -39,6 +39,7 @@ class Feed:
         house.module.listeners.append(self._woken.set)
         house.module.radio.listeners.append(lambda connected: self._woken.set())
         house.mailbox.listeners.append(self._woken.set)
+        house.phones.listeners.append(self._woken.set)
         house.flash.watchers.append(self._saw_operation)
         house.log.listeners.append(self._saw_event)
 
@@ -158,6 +159,8 @@ class Feed:
             "starts": house.module.starts,
             "plugged": house.plugged,
             "joined": house.module.radio.connected,
+            "phone_near": house.phones.near,
+            "on_the_air": house.is_on_the_air,
             "cut_armed": house.cut_armed,
             "has_image": house.image is not None,
             "letters": [

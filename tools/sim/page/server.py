@@ -12,13 +12,15 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from tools.flash import layout
+from tools.pps.phone_page import page_headers, phone_routes
+from tools.setup import phone
 from tools.sim.module import ModuleStopped
 from tools.sim.page.feed import Feed
+from tools.sim.page.radio import MESSAGE_LIMIT, RadioHost
 
 HOST = "127.0.0.1"
 _STATIC = Path(__file__).with_name("static")
 _SEAL = Path(__file__).parents[2] / "pps" / "static" / "seal.svg"
-_MESSAGE_LIMIT = 1024  # bytes from the browser
 _HELD_AT_MOST_S = 10
 _READ_WITHIN_S = 5
 _KEYS_WAITING = 16
@@ -35,7 +37,7 @@ _HEADERS = {
 
 
 class Page:
-    """The page of a started house. port 0 = any free one; `url` from bind() on."""
+    """The page of a started house, and the phone's. port 0 = any free one; `url` and `phone_url` from bind() on."""
 
     def __init__(self, house, port=0):
         self._house = house
@@ -43,7 +45,7 @@ class Page:
         self._bound = None
         self._server = None
         self._tasks = []
-        self.url = None
+        self.url = self.phone_url = None
 
     def bind(self):
         """Take the port, before the house is started. OSError where it is taken."""
@@ -57,6 +59,8 @@ class Page:
             raise
         self._port = self._bound.getsockname()[1]
         self.url = f"http://{HOST}:{self._port}/"
+        # Where real phones find the module, the page on this computer has its browser's Bluetooth alone.
+        self.phone_url = self.url + ("phone/" if self._house.is_on_the_air else "phone/#radio")
 
     async def start(self):
         """Serve the page; the house is started. OSError as `bind`."""
@@ -66,7 +70,7 @@ class Page:
         config = uvicorn.Config(
             page_app(self._house, feed, (f"{HOST}:{self._port}", f"localhost:{self._port}")),
             ws="websockets-sansio",
-            ws_max_size=_MESSAGE_LIMIT,
+            ws_max_size=MESSAGE_LIMIT,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_S,
             server_header=False,
@@ -120,11 +124,15 @@ class _OwnHostOnly:
 def page_app(house, feed, hosts):
     """The ASGI application. hosts: those that a browser may have in its address line, with the port."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    radio_host = RadioHost(house.phones)
 
     @app.middleware("http")
     async def add_headers(request, call_next):
         response = await call_next(request)
-        response.headers.update(_HEADERS)
+        if request.url.path.startswith("/phone/"):
+            response.headers.update({name.decode(): value.decode() for name, value in page_headers(request.url.path)})
+        else:
+            response.headers.update(_HEADERS)
         return response
 
     @app.get("/")
@@ -140,6 +148,12 @@ def page_app(house, feed, hosts):
         await client.accept()
         await _serve(client, house, feed)
 
+    @app.websocket("/phone/radio")
+    async def radio(client: WebSocket):
+        await client.accept()
+        await radio_host.serve(client)
+
+    app.router.routes += phone_routes(phone.OUT)
     app.mount("/static", StaticFiles(directory=_STATIC))
     return _OwnHostOnly(app, hosts)
 
@@ -197,6 +211,8 @@ class Hands:
             "take_image": house.take_image,
             "unplug": house.unplug,
             "plug": house.plug,
+            "carry_phone_away": house.carry_phone_away,
+            "bring_phone_back": house.bring_phone_back,
         }
 
     async def do(self, message):

@@ -4,10 +4,13 @@ Evidence is the flash as the independent reader sees it, what the server has
 on record, and what was done to the house.
 """
 
-from firmware.audit import EVENTS
+from firmware.audit import DOORS, EVENTS
 from tools.flash import layout
 
-STEPS = ("issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover", "old")
+STEPS = (
+    "issue", "arrive", "unlock", "change", "connect", "delete", "phone", "relay", "cut", "flip", "tampered", "recover",
+    "old",
+)  # fmt: skip
 
 _BY_EVENT = {
     "credential_issued": "issue",
@@ -15,6 +18,7 @@ _BY_EVENT = {
     "power_cut_in_write": "cut",
     "bit_flipped": "flip",
 }
+_BY_DOOR = {"ble": "phone", "relay": "relay"}
 _BY_AUDIT = {"accepted": "arrive", "success": "unlock", "change": "change", "delete": "delete", "wiped": "recover"}
 
 
@@ -41,6 +45,9 @@ class Story:
             name = EVENTS[record.values["event"]] if record.values["event"] < len(EVENTS) else ""
             if name in _BY_AUDIT:
                 self._done.add(_BY_AUDIT[name])
+            door = DOORS[record.values["door"]] if record.values["door"] < len(DOORS) else ""
+            if name == "change" and door in _BY_DOOR:
+                self._done.add(_BY_DOOR[door])
         if image.field("private_key"):
             self._done.add("connect")
         reason = layout.TAMPER.get(image.totals().get("tamper"))

@@ -12,7 +12,8 @@ const AREAS = [
 ];
 const FLIP_AREAS = ["vault", "guard", "root", "credential", "identity", "attempts", "clock", "audit"];
 const STEPS = [
-  "issue", "arrive", "unlock", "change", "connect", "delete", "cut", "flip", "tampered", "recover", "old",
+  "issue", "arrive", "unlock", "change", "connect", "delete", "phone", "relay", "cut", "flip", "tampered", "recover",
+  "old",
 ];
 const LOG_LINES = 150;
 const RETRY_MS = 1000;
@@ -76,7 +77,7 @@ function take(message) {
 
 function show(parts) {
   const has = (...names) => names.some((name) => name in parts);
-  if (has("powered", "running", "joined", "plugged", "sound", "cut_armed", "has_image", "generation")) {
+  if (has("powered", "running", "joined", "plugged", "phone_near", "sound", "cut_armed", "has_image", "generation")) {
     showCondition();
   }
   if (has("sectors")) {
@@ -97,13 +98,13 @@ function show(parts) {
   if (has("story", "serial")) {
     showStory();
   }
-  if (has("label", "serial", "console")) {
+  if (has("label", "serial", "console", "on_the_air")) {
     showPapers();
   }
 }
 
 function showCondition() {
-  const { powered, joined, sound, plugged } = state;
+  const { powered, joined, sound, plugged, phone_near: near } = state;
   lcd.setBacklight(powered);
   $("device").classList.toggle("powered", powered);
   chip("chip-power", powered, powered ? "chip_powered" : "chip_unpowered");
@@ -123,6 +124,9 @@ function showCondition() {
   $("do-cut").classList.toggle("armed", state.cut_armed);
   $("do-network").textContent = text(plugged ? "unplug" : "plug");
   $("do-network").classList.toggle("primary", !plugged);
+  $("phone-state").textContent = near ? "" : text("phone_is_away");
+  $("do-phone").textContent = text(near ? "carry_away" : "bring_back");
+  $("do-phone").classList.toggle("armed", !near);
   $("do-play-back").disabled = !state.has_image;
   $("map-state").textContent = text(alarm ? "map_unsound" : "map_sound", { generation: state.generation });
   $("map-state").classList.toggle("bad", alarm);
@@ -169,7 +173,7 @@ function showLetters() {
   const letters = state.letters.map((letter) => {
     const item = make("li");
     const head = make("p", `${text(letter.channel)} · ${letter.to} · ${clock(letter.at)}`, "letter-head");
-    item.append(head, make("pre", letter.text));
+    item.append(head, withLinks(letter.text));
     return item;
   });
   $("letters").replaceChildren(...letters.reverse());
@@ -178,6 +182,23 @@ function showLetters() {
     $("letters").firstElementChild.classList.add("new");
   }
   newLetters = letters.length;
+}
+
+// A message's text, the link in it to be followed in a new tab.
+function withLinks(words) {
+  const element = make("pre");
+  for (const part of words.split(/(https:\/\/\S+)/)) {
+    if (part.startsWith("https://")) {
+      const link = make("a", part);
+      link.href = part;
+      link.target = "_blank";
+      link.rel = "noopener";
+      element.append(link);
+    } else {
+      element.append(part);
+    }
+  }
+  return element;
 }
 
 function showStory() {
@@ -201,6 +222,8 @@ function showPapers() {
   $("label-password").textContent = digits(state.label?.password);
   $("link-console").href = `${state.console.url}modules/${state.serial}`;
   $("link-outbox").href = `${state.console.url}outbox`;
+  $("link-phone").href = state.on_the_air ? "/phone/" : "/phone/#radio";
+  $("do-phone").hidden = state.on_the_air;
   $("operator-name").textContent = state.console.name;
   $("operator-password").textContent = state.console.password;
 }
@@ -251,7 +274,10 @@ function eventText(event) {
     values.alarm = word(event.alarm);
   } else if (event.kind === "audit") {
     values.audit = `${event.record} ${word(event.event)}`;
-  } else if (event.kind === "credential_ended") {
+    if (event.door !== "none") {
+      values.audit += ` (${text(`door_${event.door}`)})`;
+    }
+  } else if (event.kind === "credential_ended" || event.kind === "relay_ended") {
     values.why = word(event.why);
   } else if (event.kind === "enrolment") {
     values.status = word(event.status);
@@ -260,7 +286,7 @@ function eventText(event) {
 }
 
 function eventClass(kind) {
-  if (/^(power|cut|bit|image|unplugged|stopped|alarm$)/.test(kind)) {
+  if (/^(power|cut|bit|image|unplugged|phone_away|stopped|alarm$)/.test(kind)) {
     return "hard";
   }
   return /^(credential|hello|audit|enrolment|alarm_over)/.test(kind) ? "server" : kind;
@@ -275,6 +301,7 @@ for (const id of ["do-power", "breaker"]) {
   $(id).addEventListener("click", () => send({ do: state.powered ? "power_off" : "power_on" }));
 }
 $("do-network").addEventListener("click", () => send({ do: state.plugged ? "unplug" : "plug" }));
+$("do-phone").addEventListener("click", () => send({ do: state.phone_near ? "carry_phone_away" : "bring_phone_back" }));
 $("do-flip").addEventListener("click", () => send({ do: "flip_bit", area: $("flip-area").value }));
 for (const button of document.querySelectorAll("[data-language]")) {
   button.addEventListener("click", () => {

@@ -45,6 +45,14 @@ export const TEXTS = {
   outbox: ["送信箱", "Outbox"],
   operator: ["ユーザー名", "User name"],
   phone: ["作業者のスマートフォン", "The technician's phone"],
+  phone_text: [
+    "アプリは新しいタブで開き、仮想のBluetoothでモジュールにつながります。",
+    "The app opens in a new tab and reaches the module by a virtual Bluetooth.",
+  ],
+  phone_app: ["スマートフォンのアプリを開く", "Open the phone app"],
+  phone_is_away: ["圏外", "out of range"],
+  carry_away: ["電波の届かない所へ", "Carry it out of range"],
+  bring_back: ["モジュールのそばへ戻す", "Bring it back"],
   no_letters: ["メッセージはまだありません。", "No message yet."],
   email: ["メール", "E-mail"],
   sms: ["SMS", "SMS"],
@@ -83,6 +91,16 @@ export const TEXTS = {
   step_delete_how: [
     "グループの最後の「まとめて削除」を選びます。確認後は、フラッシュのどこを探しても元の値は残りません。",
     "Choose “Delete all of it” at the end of a group. Once confirmed, no byte of it is left anywhere in the flash.",
+  ],
+  step_phone: ["スマートフォンで操作する", "The same by phone"],
+  step_phone_how: [
+    "画面の操作を「戻る」で終えてから「スマートフォンのアプリを開く」。モジュールを選び、IDとパスワードを入力、変更して送信します。画面は「スマートフォンで操作中」になります。途中で「電波の届かない所へ」を押し、戻すと、続きから再開します。",
+    "Leave the keypad's session with “back”, then “Open the phone app”: choose the module, type ID and password, change, review, send. The display says that it is in use. “Carry it out of range” on the way: brought back, it resumes.",
+  ],
+  step_relay: ["離れた場所から操作する", "The same from afar"],
+  step_relay_how: [
+    "コンソールで「遠隔操作も可」を選んで発行すると、メッセージにリンクが入ります。開くと、サーバー経由でモジュールにつながります（この家の証明書は自己署名なので、ブラウザの警告を越えてください）。",
+    "Issue a credential with “Also from afar, through the relay”: its message holds a link, which leads through the server. The house's certificate is of its own making: tell the browser to go on.",
   ],
   step_cut: ["書き込み中に電源を切る", "Cut the power while it writes"],
   step_cut_how: [
@@ -183,6 +201,10 @@ export const TEXTS = {
   event_left: ["Wi-Fiから切断されました", "Left the Wi-Fi"],
   event_unplugged: ["ネットワークを抜きました", "Network unplugged"],
   event_plugged: ["ネットワークを挿しました", "Network plugged in"],
+  event_phone_connected: ["無線：スマートフォンが接続しました", "Radio: a phone connected"],
+  event_phone_gone: ["無線：スマートフォンの接続が終わりました", "Radio: a phone is gone"],
+  event_phone_away: ["スマートフォンを電波の届かない所へ移しました", "Phone carried out of range"],
+  event_phone_back: ["スマートフォンをモジュールのそばへ戻しました", "Phone brought back"],
   event_flash: ["フラッシュ：{text}", "Flash: {text}"],
   event_flash_program: ["書込{program}", "{program} written"],
   event_flash_erase: ["消去{erase}", "{erase} erased"],
@@ -208,6 +230,8 @@ export const TEXTS = {
   event_alarm: ["サーバー：警報 {alarm} {text}", "Server: alarm {alarm} {text}"],
   event_alarm_over: ["サーバー：警報 {alarm} は解消", "Server: alarm {alarm} is over"],
   event_audit: ["サーバー：監査記録 {audit}", "Server: audit record {audit}"],
+  event_relay_begun: ["サーバー：中継を開始（#{sequence}）", "Server: a phone through the relay, by #{sequence}"],
+  event_relay_ended: ["サーバー：中継を終了（{why}）", "Server: the relay's conversation is over ({why})"],
   event_enrolment: ["サーバー：登録コード {status}", "Server: enrolment code {status}"],
 
   // Codes of audit records, alarms, ends of credentials and enrolment codes
@@ -237,6 +261,15 @@ export const TEXTS = {
   word_broken: ["破損", "broken"],
   word_open: ["発行", "offered"],
   word_used: ["使用済み", "used"],
+  word_phone: ["スマートフォン側から", "by the phone"],
+  word_module: ["モジュール側から", "by the module"],
+  word_silent: ["応答なし", "silence"],
+  word_credential: ["認証情報の終了", "its credential is over"],
+  word_lost: ["モジュールの再起動", "module restarted"],
+  door_keypad: ["操作キー", "keypad"],
+  door_ble: ["Bluetooth", "Bluetooth"],
+  door_relay: ["中継", "relay"],
+  door_serial: ["シリアル", "serial"],
   word_withdrawn: ["取り消し", "withdrawn"],
 };
 
