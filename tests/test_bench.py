@@ -6,6 +6,7 @@ import pytest
 
 from tools.bench import heap
 from tools.bench.__main__ import main, table
+from tools.bench.callgrind import CallgrindError
 
 GOOD = {"name": "erases", "value": 2.0, "unit": "erases", "limit": 2, "peer": 1.055, "ok": True}
 MISSED = {"name": "heap", "value": 130, "unit": "B", "limit": 128, "peer": None, "ok": False}
@@ -28,6 +29,17 @@ def test_every_row_has_its_expectation_beside_it():
     assert lines[1].split() == ["erases", "2", "erases", "2", "1.055", "ok"]
     assert lines[2].split() == ["heap", "130", "B", "128", "-", "NOT", "OK"]
     assert lines[3].split() == ["read", "5,696", "B", "-", "-"]
+
+
+def test_a_part_that_cannot_be_measured_is_a_miss_and_leaves_the_others(tmp_path, capsys):
+    def without_valgrind():
+        raise CallgrindError("valgrind is missing")
+
+    path = tmp_path / "bench.json"
+    assert main(["--json", str(path)], {"counted": without_valgrind, "fake": lambda: [GOOD]}) == 1
+    assert [row["ok"] for row in json.loads(path.read_text())] == [False, True]
+    printed = capsys.readouterr()
+    assert "counted: not measured" in printed.out and "valgrind is missing" in printed.err
 
 
 def test_unknown_part_is_refused(tmp_path):

@@ -30,6 +30,8 @@ def instructions(script_text, heap="128K"):
         # build/bin/micropython may be a wrapper that ends in exec: follow it, and take the last count.
         command = [str(VALGRIND), "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null"]
         command += [str(BUILD / "bin" / "micropython"), "-X", f"heapsize={heap}", str(script)]
+        if not VALGRIND.exists():
+            raise CallgrindError("valgrind is missing: python3 -m tools.setup valgrind says what it needs")
         done = subprocess.run(
             command,
             cwd=ROOT,
