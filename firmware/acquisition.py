@@ -430,8 +430,8 @@ def _hex(text, size, code):
     """Bytes of lower-case hex of exactly that size."""
     if not isinstance(text, str) or len(text) != 2 * size:
         raise CredentialError(code)
-    for character in text:
-        if not ("0" <= character <= "9" or "a" <= character <= "f"):
+    for byte in text.encode():  # not by characters, which MicroPython keeps
+        if byte not in b"0123456789abcdef":
             raise CredentialError(code)
     return bytes.fromhex(text)
 

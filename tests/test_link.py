@@ -166,7 +166,7 @@ def test_what_the_application_imports_at_its_head_becomes_a_part_of_it():
     # The two that are left besides are handed around, or wanted from outside: they lead to the application.
     assert set(linked.texts) == {
         "main.py",
-        *(f"firmware/{name}.py" for name in ("__init__", "app", "late", "boards", "tools", "limits")),
+        *(f"firmware/{name}.py" for name in ("app", "late", "boards", "tools", "limits")),
     }
     assert linked.texts["firmware/tools.py"].startswith(b"from firmware.app import ")
     assert linked.texts["main.py"].decode() == TREE["main.py"]

@@ -340,14 +340,8 @@ class _Linker:
         for module in sorted(self._whole - set(self.units)):
             made[self._files[module].path] = self._signpost(module)
         for file in self._files.values():
-            folder = file.path.removesuffix("__init__.py")
-            if folder == file.path:
-                continue
-            has_more = any(path.startswith(folder) and path != file.path for path in made)
-            if has_more:
-                made.setdefault(file.path, b"")
-            elif not file.own:
-                made.pop(file.path, None)
+            if file.path.endswith("/__init__.py") and not file.own and not file.head:
+                made.pop(file.path, None)  # a folder is a package without it too
         return made
 
     def _signpost(self, module):

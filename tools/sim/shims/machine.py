@@ -9,8 +9,6 @@ import _wire
 PWRON_RESET = 1
 HARD_RESET = 2
 WDT_RESET = 3
-DEEPSLEEP_RESET = 4
-SOFT_RESET = 5
 
 _GET_FILENO = 10  # request of ioctl
 _EINVAL = 22
@@ -20,7 +18,6 @@ class Pin:
     IN = 1
     OUT = 3
     OPEN_DRAIN = 7
-    PULL_DOWN = 1
     PULL_UP = 2
 
     def __init__(self, id, mode=None, pull=None, *, value=None):
