@@ -53,6 +53,7 @@ class PhoneUnit:
         self._reader = wire.FrameReader()
         self._out = bytearray(wire.FRAME_BUFFER_SIZE)
         self._stock = Stock(acquisition, random, sleep_ms)
+        self._links = 0  # how many are served
         self._holder = None  # the Peer in a handshake
         self._judging = False  # True while its attempt is in hand
         self._session = None  # the PhoneSession that is not over
@@ -89,6 +90,7 @@ class PhoneUnit:
     async def serve(self, link):
         """Run one link to its end and close it. Several may run at once."""
         peer = Peer(link)
+        self._links += 1
         try:
             while not await self._open(peer):
                 pass
@@ -98,6 +100,7 @@ class PhoneUnit:
             if error.code == "malformed":
                 await self._refuse_and_leave(peer, error.code)
         finally:
+            self._links -= 1
             link.close()
             peer.gone.set()
 
@@ -252,13 +255,13 @@ class PhoneUnit:
         return self._flags | (wire.INFO_RECOVERS if status.tamper and status.failures_left else 0)
 
     def _wanted(self):
-        """The credential that a phone may try next, or None where nothing is to be prepared now."""
+        """The credential to prepare for now, or None. Its user types ID and password once the phone has a link."""
         if self._judging:
             return None
         if not self._is_open() and not self._control.session:
             status = self._control.status(settings.DOOR_SERIAL)
             if status.state == "waiting" or status.tamper and status.failures_left:
-                return self._acquisition.current()
+                return self._acquisition.current() if self._links else None
         self._stock.drop()  # others have use for the RAM
         return None
 

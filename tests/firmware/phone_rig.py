@@ -330,9 +330,11 @@ class PhoneRig(Rig):
         return phone
 
     async def linked(self, door=BLE):
-        """A phone on a new link, once an attempt may begin."""
+        """A phone on a new link, once an attempt may begin and values are prepared for it."""
         await virtual_time.sleep_ms(self.control.delay_ms())
-        return self.link(door)
+        phone = self.link(door)
+        await virtual_time.sleep_ms(1000)
+        return phone
 
     async def unlocked(self, door=BLE):
         phone = await self.linked(door)

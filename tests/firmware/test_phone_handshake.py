@@ -449,7 +449,7 @@ def test_s1_never_more_guesses_than_the_limit():
 
 def test_s1_the_attempt_is_in_flash_before_share_v_is_made():
     async def scenario(rig):
-        phone = rig.link()
+        phone = await rig.linked()
         phone.begin()
         await phone.send(wire.SHARE_P, phone.share_p)
         await sleep_ms(200)
@@ -571,18 +571,22 @@ def test_s3_prepared_values_go_with_their_credential():
         stock = rig.unit._stock
         first = rig.acquisition.current()
         assert not stock.holds(first)
-        await sleep_ms(0)
+        await sleep_ms(3000)
+        assert not stock.holds(first)  # before there is a link
+        phone = rig.link()
         await stock.wait()
         assert stock.holds(first)
         rig.acquisition.accept(phone_message(2, password="55555555"), CONNECTION)
         assert stock._prepared is None
-        phone = rig.link()
         assert await refused(phone.unlock()) == ("wrong", 2, 1000)
         await sleep_ms(1000)
         await phone.unlock(password="55555555")
         assert stock._prepared is None  # not while there is a session
         rig.control.session.close("done")
         await sleep_ms(2000)
+        assert stock._prepared is None
+        rig.link()
+        await stock.wait()
         assert stock.holds(rig.acquisition.current())
         rig.acquisition.end(settings.ENDED_REVOKED)
         assert stock._prepared is None
