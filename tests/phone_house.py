@@ -104,7 +104,8 @@ class CarriedLink:
 class PhoneHouse:
     """Serves `url` from entry to exit. `module` is there after `new_module`."""
 
-    def __init__(self):
+    def __init__(self, with_page=True):
+        self._with_page = with_page
         self.module = None
         self.in_reach = True
         self.online = True
@@ -127,8 +128,9 @@ class PhoneHouse:
         self.url = None
 
     def __enter__(self):
-        with locked("setup"):
-            phone.ensure()
+        if self._with_page:
+            with locked("setup"):
+                phone.ensure()
         self._thread.start()
         try:
             self.call(self._start())

@@ -195,6 +195,16 @@ class PhoneClient:
             return None
         return await self._ask(*self._open_request)
 
+    async def ending(self):
+        """After a LinkError: EndedError where the module had said before it why the session is over."""
+        self._link.close()
+        while self._channel:
+            try:
+                message = self._opened(await self._next())
+            except LinkError:
+                return
+            self._need_not_ended(message)
+
     async def end(self):
         """End the session, and with it the link."""
         try:
@@ -285,19 +295,22 @@ class PhoneClient:
         """The body of the next message of a kind. MessageError, EndedError."""
         while True:
             message = self._opened(await self._next(limit_s))
+            self._need_not_ended(message)
             found, body = message[:1], message[1:]
             if found == bytes((wire.PROGRESS_IS,)) and len(body) == 8:
                 if progress:
                     progress(*struct.unpack("<II", body))
             elif found == bytes((wire.ERROR_IS,)) and len(body) == 3:
                 raise self._message_error(*body)
-            elif found == bytes((wire.ENDED_IS,)) and len(body) == 1 and 0 < body[0] < len(wire.ENDINGS):
-                self.close()
-                raise EndedError(wire.ENDINGS[body[0]])
             elif found == bytes((kind,)):
                 return body
             else:
                 raise self._over("malformed")
+
+    def _need_not_ended(self, message):
+        if len(message) == 2 and message[0] == wire.ENDED_IS and 0 < message[1] < len(wire.ENDINGS):
+            self.close()
+            raise EndedError(wire.ENDINGS[message[1]])
 
     def _message_error(self, code, field_id, reason):
         self._open_request = None
