@@ -34,7 +34,10 @@ HASTE = {
 
 WATCHED_MAIN = """
 import asyncio
+import gc
 import time
+
+gc.threshold(2048)  # as main.py does it, before anything that stays
 
 from firmware.app import App
 from firmware.boards.esp32_s3 import Board
