@@ -17,6 +17,7 @@ from firmware.detection import Detection
 from firmware.errors import InkanError, LinkError, TamperError
 from firmware.identity import Identity
 from firmware.link.endpoint import CREDENTIAL, ENERGY, endpoints
+from firmware.link.phone import PhoneUnit
 from firmware.link.server_link import ServerLink
 from firmware.modules import forget
 from firmware.preferences import Preferences
@@ -45,6 +46,7 @@ class App:
         self.random = Random()
         self.store = Store(board.flash(), self.random)
         self.links = ()
+        self.phone = None
         self.panel = None
         self._wifi = board.wifi()
         self._reseed_ms = 0
@@ -62,9 +64,12 @@ class App:
         gc.collect()
         self._build_links()
         gc.collect()
+        self._build_phone()
+        gc.collect()
         tasks = [
             ("network", self._network),
             ("housekeeping", self._housekeeping),
+            ("phone", self.phone.run),
         ]
         for link in self.links:
             tasks.append(("link", link.run))
@@ -153,6 +158,19 @@ class App:
             self.detection.listeners.append(link.state_changed)
             self.sessions.connection_listeners.append(link.connection_changed)
 
+    def _build_phone(self):
+        self.phone = PhoneUnit(
+            self.control,
+            self.acquisition,
+            self.clock,
+            self.random,
+            self.enrol,
+            self.identity.serial or "",
+            self.identity.host_kind,
+            self.board.HAS_PANEL,
+            asyncio.sleep_ms,
+        )
+
     def _build_panel(self):
         from firmware.panel.resident import Canvas, GlyphFile, Panel
 
@@ -199,7 +217,7 @@ class App:
         return link.error
 
     async def enrol(self, host, code, progress):
-        """For the panel: the fields of a new connection, tried out."""
+        """For panel and phone: the fields of a new connection, tried out."""
         gc.collect()
         from firmware.link.enrol import enrol
 
