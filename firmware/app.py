@@ -14,10 +14,12 @@ from firmware.clock import Clock
 from firmware.control import Control
 from firmware.crypto.drbg import HmacDrbg
 from firmware.detection import Detection
+from firmware.drivers import DriverError
 from firmware.errors import InkanError, LinkError, TamperError
 from firmware.identity import Identity
 from firmware.link.endpoint import CREDENTIAL, ENERGY, endpoints
 from firmware.link.phone import PhoneUnit
+from firmware.link.relay import Relay
 from firmware.link.server_link import ServerLink
 from firmware.modules import forget
 from firmware.preferences import Preferences
@@ -71,6 +73,7 @@ class App:
             ("housekeeping", self._housekeeping),
             ("phone", self.phone.run),
         ]
+        tasks += [("carrier", carrier.run) for carrier in self._build_carriers()]
         for link in self.links:
             tasks.append(("link", link.run))
         if board.HAS_PANEL:
@@ -136,6 +139,8 @@ class App:
         self.random.generator = HmacDrbg(self.board.entropy(_SEED_SIZE), nonce, self.store.random_seed)
 
     def _build_links(self):
+        relay = Relay(lambda link: self.phone.serve(link))
+
         def link(role):
             return ServerLink(
                 role,
@@ -149,6 +154,7 @@ class App:
                 self.identity.serial or "",
                 settings.FIRMWARE_VERSION,
                 self._learn_time,
+                relay if role == CREDENTIAL else None,
             )
 
         self.links = (link(CREDENTIAL), link(ENERGY))
@@ -170,6 +176,28 @@ class App:
             self.board.HAS_PANEL,
             asyncio.sleep_ms,
         )
+
+    def _build_carriers(self):
+        """What phones come by, beside the relay. A radio that fails leaves the other doors open."""
+        board = self.board
+        phone = self.phone
+        carriers = []
+        if board.HAS_SERIAL_LINK:
+            carriers.append(board.serial_link(phone.serve))
+        try:
+            gatt = board.gatt(self.identity.serial or "", phone.serve)
+        except DriverError as error:
+            print("no BLE:", error.code)
+            return carriers
+
+        def show():
+            info = phone.info(settings.DOOR_BLE)
+            gatt.set_info(info, info[1])
+
+        show()
+        phone.listeners.append(show)
+        carriers.append(gatt)
+        return carriers
 
     def _build_panel(self):
         from firmware.panel.resident import Canvas, GlyphFile, Panel
