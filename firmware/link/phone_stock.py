@@ -41,7 +41,8 @@ class Stock:
         self._filled.set()
 
     async def wait(self):
-        """Until there is a set; asyncio.TimeoutError after 10 s."""
+        """Until there is another set than what may be here; asyncio.TimeoutError after 10 s."""
+        self._let_go()
         await asyncio.wait_for(self._filled.wait(), settings.PHONE_PREPARED_S)
 
     def take(self, credential):

@@ -1,5 +1,6 @@
 """R12, R13, R18, S1, S2, S3, S5: what a phone is told before it has a session, and what its attempts cost."""
 
+import virtual_time
 from phone_rig import (
     BLE,
     KEYPAD,
@@ -592,6 +593,23 @@ def test_s3_prepared_values_go_with_their_credential():
         assert stock._prepared is None
 
     run(scenario)
+
+
+def test_s3_a_credential_that_has_just_come_is_waited_for_though_there_are_values_of_the_factory_s():
+    device = blank_flash()
+    provision(device, factory=True)
+
+    async def main():
+        rig = PhoneRig(device)
+        rig.start()
+        phone = rig.link()
+        while not rig.unit._stock.holds(rig.acquisition.current()):
+            await sleep_ms(100)
+        rig.acquisition.accept(phone_message(1), CONNECTION)
+        await phone.unlock()
+        rig.power_off()
+
+    virtual_time.run(main())
 
 
 def test_s3_a_credential_that_ends_while_values_are_made_leaves_none():
