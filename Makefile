@@ -18,7 +18,7 @@ run: setup ## the virtual house, on a web page
 	@$(PYTHON) -m tools.setup phone
 	@$(VENV)/python -m tools.sim run $(ARGS)
 
-demo: setup ## operation 1 unattended, step by step
+demo: setup ## operations 1 and 2 unattended, step by step
 	@$(VENV)/python -m tools.sim demo $(ARGS)
 
 test: setup ## every test

@@ -1,4 +1,4 @@
-"""Operation 1, unattended: from the factory to tampering and back.
+"""The story unattended. Operation 1: from the factory to tampering. Operation 2 (demo_phone.py): back, by phone.
 
 Whether a step is `ok` is worked out from the flash (tools/flash), the server's
 database and the display's dots; nothing that the firmware says of itself counts.
@@ -13,6 +13,7 @@ from tools.flash.image import FlashImage
 from tools.font.reader import find
 from tools.pps.services.credentials import GROUPS, Scope
 from tools.sim import typing
+from tools.sim.demo_phone import PhoneChapters
 from tools.sim.evidence import Evidence, found_in, key_fits
 from tools.sim.house import SERIAL, area_of
 from tools.sim.narrator import DemoFailed
@@ -52,10 +53,12 @@ CHAPTERS = (
     "tamper",
     "recover",
     "play_back",
+    "phone",
+    "relay",
 )
 
 
-class Demo:
+class Demo(PhoneChapters):
     """A run on a house that is started and new."""
 
     def __init__(self, house, narrator, timeout_s=TIMEOUT_S):
@@ -66,6 +69,7 @@ class Demo:
         self._evidence = Evidence(house)
         self._image = None
         self._credential = None
+        self._client = None  # the phone's
 
     async def run(self, chapters=CHAPTERS):
         """Run to the end, or to the first step that fails. Returns whether all were ok."""

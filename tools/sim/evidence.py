@@ -5,6 +5,7 @@ Nothing of `firmware` is imported, and the database is read as a file.
 
 import contextlib
 import sqlite3
+import ssl
 from types import SimpleNamespace
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -51,6 +52,12 @@ class Evidence:
         wakeups.watch = watch
         flash.watchers.append(saw_flash)
         return found
+
+    def write_authority(self):
+        """A file with the certificate that signs the server's, as everybody may have it; its path."""
+        path = self._house.folder / "server-ca.pem"
+        path.write_text(ssl.DER_cert_to_PEM_cert(self._house.server.ca.pps.certificate_der))
+        return path
 
     def rows(self, query, *values):
         """Rows of a query on the server's database, as dicts."""
