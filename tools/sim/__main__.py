@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tools.setup import BUILD, ROOT, SetupError, mip
 from tools.setup.stage import StageError
+from tools.sim.circuit import CIRCUITS
 from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
 from tools.sim.house import HEAP, OPERATOR, House, HouseError
-from tools.sim.module import MICROPYTHON
+from tools.sim.module import BOARD, MICROPYTHON
 
 
 def main(arguments=None):
@@ -22,6 +23,7 @@ def main(arguments=None):
     run.add_argument("--fresh", action="store_true", help="start anew: another module, server and certificates")
     run.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     run.add_argument("--radio", help="a Bluetooth adapter as Bumble names it (usb:0), for real phones; see docs/ble.md")
+    run.add_argument("--board", choices=CIRCUITS, default=BOARD, help="what the module is built on (%(default)s)")
     demo = commands.add_parser("demo", help="operation 1 unattended; exit code 0 only if every step was ok")
     demo.add_argument("--pictures", action="store_true", help="print displays dot by dot")
     demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
@@ -57,6 +59,7 @@ def _house(options):
         heap=options.heap,
         micropython=options.interpreter.absolute(),
         ble=getattr(options, "radio", None),
+        board=getattr(options, "board", BOARD),
     )
 
 
@@ -87,6 +90,10 @@ async def _run(options):
             print(f"phone:       {page.phone_url}")
             print(f"console:     {house.server.console_url}  (user {OPERATOR}, password {house.operator_password})")
             print(f"outbox:      {house.server.console_url}outbox")
+            if house.module.serial_path:
+                print(
+                    f"serial line: {house.module.serial_path}  (inkan-phone --serial {house.module.serial_path} info)"
+                )
             print("Ctrl-C ends it; what it holds stays. --fresh starts anew.", flush=True)
             if not options.no_open:
                 webbrowser.open(page.url)

@@ -19,7 +19,7 @@ from tools.provision.service import Order, ProvisionError, VirtualConsole, provi
 from tools.setup import BUILD
 from tools.sim.events import EventLog
 from tools.sim.mailbox import Mailbox
-from tools.sim.module import ACCESS_POINTS, MICROPYTHON, Module
+from tools.sim.module import ACCESS_POINTS, BOARD, MICROPYTHON, Module
 from tools.sim.network import Network
 from tools.sim.phones import Phones
 from tools.sim.watch import ServerWatch, WatchedFlash
@@ -51,11 +51,18 @@ class House:
     Attributes to look at, from start() on: `server`, `module`, `flash`,
     `mailbox`, `phones`, `log`; `label` (ID and password that came with the module from the
     factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
-    All methods belong to one event loop. `ble` is as Module takes it.
+    All methods belong to one event loop. `ble` and `board` are as Module takes them.
     """
 
     def __init__(
-        self, folder=BUILD / "house", overlay=None, as_mpy=True, heap=HEAP, micropython=MICROPYTHON, ble=None
+        self,
+        folder=BUILD / "house",
+        overlay=None,
+        as_mpy=True,
+        heap=HEAP,
+        micropython=MICROPYTHON,
+        ble=None,
+        board=BOARD,
     ):
         self.folder = Path(folder)
         self.heap = heap
@@ -72,6 +79,7 @@ class House:
         self._overlay = overlay
         self._micropython = micropython
         self._ble = ble
+        self._board = board
         self._outside = Network()
         self._watch = None
         self._flash_counts = {}  # of the second that runs, by area
@@ -112,6 +120,7 @@ class House:
             heap=self.heap,
             micropython=self._micropython,
             ble=self._ble,
+            board=self._board,
         )
         self.phones = Phones(self.module)
         await self._forward(kept["ports"])

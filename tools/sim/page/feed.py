@@ -35,7 +35,8 @@ class Feed:
         self._frame_is_new = False
         self._text_due = _Due()
         self._flash_due = _Due()
-        house.module.lcd.listeners.append(self._saw_frame)
+        if house.module.lcd:
+            house.module.lcd.listeners.append(self._saw_frame)
         house.module.listeners.append(self._woken.set)
         house.module.radio.listeners.append(lambda connected: self._woken.set())
         house.mailbox.listeners.append(self._woken.set)
@@ -170,6 +171,8 @@ class Feed:
             "story": self._story.done,
             "label": house.label,
             "serial": SERIAL,
+            "has_panel": house.module.lcd is not None,
+            "serial_line": house.module.serial_path,
             "console": {"url": house.server.console_url, "name": OPERATOR, "password": house.operator_password},
         }
 

@@ -242,7 +242,8 @@ class Hands:
             self._house.flip_bit(area if area in layout.AREAS else "vault")
 
     def _key(self, code, down):
-        if code not in self._house.module.keys.codes or code == " ":
+        keys = self._house.module.keys
+        if keys is None or code not in keys.codes or code == " ":
             raise ValueError("no such key")
         if not down:
             if code in self._pressed:

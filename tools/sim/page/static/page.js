@@ -218,6 +218,9 @@ function showStory() {
 
 function showPapers() {
   $("serial").textContent = state.serial;
+  $("front").hidden = !state.has_panel;
+  $("bare").hidden = state.has_panel;
+  $("bare").textContent = text("bare", { path: state.serial_line });
   $("label-id").textContent = digits(state.label?.id);
   $("label-password").textContent = digits(state.label?.password);
   $("link-console").href = `${state.console.url}modules/${state.serial}`;

@@ -24,6 +24,10 @@ export const TEXTS = {
   on: ["入", "ON"],
   off: ["切", "OFF"],
   lcd_off: ["画面は消えています", "The display is dark"],
+  bare: [
+    "この基板には画面もキーもありません。操作はスマートフォンか、シリアル回線 {path} の inkan-phone で行います。",
+    "This board has neither display nor keys: a phone does everything, or inkan-phone on the serial line {path}.",
+  ],
   lcd_blank: ["画面には何も表示されていません", "The display shows nothing"],
   keyboard_hint: [
     "パソコンのキーでも操作できます：数字、矢印、*、#、Enter = 決定、Backspace / Esc = 戻る",
