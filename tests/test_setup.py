@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tools.setup import BUILD, ROOT, SetupError, chromium, debian, interpreter, write_if_changed
+from tools.setup import BUILD, ROOT, SetupError, chromium, debian, interpreter, programs, write_if_changed
 from tools.setup.debian import Source
 
 ONE_LINE = """
@@ -316,6 +316,57 @@ def test_the_compiler_has_to_write_what_the_interpreter_reads(fake_tools):
         interpreter.check_compiler(fake_tools("mpy-7", answering("mpy-cross emitting mpy v7.0")), reads_6)
     with pytest.raises(SetupError, match="no answer"):
         interpreter.check_compiler(fake_tools("mpy-none", "exit 1"), reads_6)
+
+
+@pytest.fixture
+def debians_valgrind(monkeypatch):
+    """Callable (script or None): what Debian's package is, if it can be had; returns the list of what was fetched."""
+    fetched = []
+
+    def bring(script):
+        def fetch(packages, suite, into):
+            fetched.extend(packages)
+            if script is None:
+                raise SetupError("could not fetch " + packages[0])
+            program = into / "usr" / "bin" / "valgrind"
+            program.parent.mkdir(parents=True)
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+
+        monkeypatch.setattr(debian, "fetch", fetch)
+        return fetched
+
+    return bring
+
+
+def test_valgrind_is_the_one_on_path_where_it_gets_the_interpreter_through(tmp_path, fake_tools, debians_valgrind):
+    fetched = debians_valgrind(None)
+    fake_tools("valgrind", "echo on path")
+    for _ in range(2):
+        programs.ensure_valgrind(tmp_path / "build")
+    assert subprocess.check_output([tmp_path / "build" / "bin" / "valgrind"], text=True) == "on path\n"
+    assert fetched == []
+
+
+def test_valgrind_that_cannot_run_the_interpreter_gives_way_to_debians(tmp_path, fake_tools, debians_valgrind):
+    fetched = debians_valgrind('echo "fetched, $VALGRIND_LIB"')
+    fake_tools("valgrind", "exit 132")
+    for _ in range(2):
+        programs.ensure_valgrind(tmp_path / "build")
+    printed = subprocess.check_output([tmp_path / "build" / "bin" / "valgrind"], text=True)
+    assert printed.startswith("fetched, ") and printed.endswith("/valgrind/usr/libexec/valgrind\n")
+    assert fetched == ["valgrind"]
+
+
+@pytest.mark.parametrize(("debians", "told"), [(None, "could not fetch valgrind"), ("exit 132", "does not run here")])
+def test_without_a_valgrind_that_counts_the_rest_goes_on(
+    tmp_path, fake_tools, debians_valgrind, capsys, debians, told
+):
+    debians_valgrind(debians)
+    fake_tools("valgrind", "exit 132")
+    programs.ensure_valgrind(tmp_path / "build")
+    assert told in capsys.readouterr().out
+    assert not (tmp_path / "build" / "bin" / "valgrind").exists()
 
 
 def test_chromium_is_the_named_one_or_none(fake_tools, monkeypatch, tmp_path):
