@@ -29,7 +29,7 @@ async def test_r20_commands_from_afar(house, capsys, monkeypatch, tmp_path):  # 
     code, answer = await run("info")
     assert code == faults.NOT_REACHED and answer["error"]["code"] == "no_server", "its CA is not the system's"
     code, answer = await run("--ca", str(tmp_path / "nothing"), "info")
-    assert code == faults.NOT_REACHED and answer["error"]["code"] == "bad_ca"
+    assert code == faults.USAGE and answer["error"]["code"] == "bad_ca"
     code, answer = await run("--ca", str(ca), "info")
     assert code == 0 and answer["state"] == "waiting"
     code, answer = await run("--ca", str(ca), "set", f"customer_name={NAME}")

@@ -119,6 +119,11 @@ def _lost(error):
     return Fault(NOT_REACHED, error.code, f"the link is lost: {text}{_UNSURE if error.unsure else ''}", more)
 
 
+def _link(error):
+    exit_code = USAGE if error.code in ("bad_link", "bad_ca", "several") else NOT_REACHED
+    return Fault(exit_code, error.code, CODES.get(error.code, error.code), {})
+
+
 def _prover(error):
     return Fault(USAGE if error.code == "digits" else PROTOCOL, error.code, str(error), {})
 
@@ -132,5 +137,5 @@ _KINDS = (
     (FieldError, lambda error: _field(error.field, error.reason)),
     (ProverError, _prover),
     (SessionLostError, _lost),
-    (LinkError, lambda error: Fault(NOT_REACHED, error.code, CODES.get(error.code, error.code), {})),
+    (LinkError, _link),
 )

@@ -2,7 +2,8 @@
 
 A carrier:
     await scan()    [Found] of what is heard now; only BLE and the house's radio can
-    await open()    a link as tools/phone/client.py takes it, a new one each time. LinkError, `code` of CODES
+    await open()    a link as tools/phone/client.py takes it, a new one each time, of which the one before is closed by
+                    then. LinkError, `code` of CODES
     await close()   gives back what it holds, after the links
 """
 
@@ -32,7 +33,7 @@ CODES = {
     "no_port": "the serial port cannot be opened: is the cable in, may you use it, does nobody else?",
 }
 
-LASTING = ("no_conversation", "bad_link", "bad_ca")  # of these: another try is of no use
+LASTING = ("no_conversation",)  # of these: another try is of no use
 
 
 class Found(NamedTuple):

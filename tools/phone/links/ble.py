@@ -20,17 +20,18 @@ class BleCarrier:
             import bleak  # here, since it looks for the system's Bluetooth
         self._bleak = bleak
         self._module = module
-        self._links = []
+        self._link = None
 
     async def scan(self):
         return [_found(device, advertisement) for device, advertisement in await self._heard()]
 
     async def open(self):
+        await self.close()  # a system has one connection to a module, and would give it again
         heard = await self._heard()
         found = choose([_found(*pair) for pair in heard], self._module)
         self._module = found.address
         device = next(device for device, _ in heard if device.address == found.address)
-        link = BleLink()
+        link = self._link = BleLink()
         client = self._bleak.BleakClient(device, link.gone, timeout=OPEN_S)
         try:
             await client.connect()
@@ -38,13 +39,12 @@ class BleCarrier:
         except (self._bleak.BleakError, OSError, TimeoutError) as error:
             link.close()
             raise LinkError("closed") from error
-        self._links = [*(one for one in self._links if not one.over), link]
         return link
 
     async def close(self):
-        for link in self._links:
-            link.close()
-            await link.closed()
+        if self._link:
+            self._link.close()
+            await self._link.closed()
 
     async def _heard(self):
         try:
@@ -92,10 +92,6 @@ class BleLink:
         self._inbox.end()
         if self._client and not self._ending:
             self._ending = asyncio.ensure_future(self._disconnect())
-
-    @property
-    def over(self):
-        return self._inbox.over
 
     async def closed(self):
         """Wait until the connection has been ended, or cannot be."""

@@ -219,6 +219,7 @@ function showStory() {
 function showPapers() {
   $("serial").textContent = state.serial;
   $("front").hidden = !state.has_panel;
+  $("keyboard-hint").hidden = !state.has_panel;
   $("bare").hidden = state.has_panel;
   $("bare").textContent = text("bare", { path: state.serial_line });
   $("label-id").textContent = digits(state.label?.id);
