@@ -108,7 +108,7 @@ class Demo(PhoneChapters):
         async with self._step("The module pulls what it needs to judge, and acknowledges", "R7 R8 S4") as step:
             await self._until(lambda: self._evidence.flash().credential("sequence") == sequence)
             arrived_s = time.monotonic() - began
-            await self._see(step, "受付中", "5回")
+            await self._see(step, "受付中 残23時間 5回")
             await self._until(lambda: self._server_credential()["status"] == "accepted")
             row = self._server_credential()
             came = f"flash: credential {sequence} came with the poll that waited, {arrived_s:.1f} s after the order"
