@@ -1,4 +1,7 @@
-"""The message that brings ID and password to the user, in the user's language."""
+"""The message that brings ID and password to the user, in the user's language.
+
+No line begins with "From ": on the way of an e-mail that may become ">From ".
+"""
 
 _TEXTS = {
     "ja": {
@@ -47,8 +50,8 @@ Valid {lifetime}, {successes} times at most. Tell nobody.""",
         "lifetime": "{duration} from when the module receives it",
         "no_lifetime": "without a time limit",
         "relay": {
-            "email": "\nFrom afar, open this link on your phone. It is for you alone:\n{link}",
-            "sms": "\nFrom afar: {link}",
+            "email": "\nIf you are far away, open this link on your phone. It is for you alone:\n{link}",
+            "sms": "\nIf far away: {link}",
         },
     },
 }

@@ -5,7 +5,7 @@ import contextlib
 import struct
 from typing import NamedTuple
 
-from bumble import core, hci
+from bumble import att, core, hci
 from bumble.core import UUID, AdvertisingData
 from bumble.device import Device, DeviceConfiguration, Peer
 from bumble.host import Host
@@ -72,7 +72,8 @@ class PhoneRadio:
 
         self._device.on(Device.EVENT_ADVERTISEMENT, look)
         try:
-            await self._device.start_scanning()
+            # Shielded: Bumble takes no other command after one whose answer nobody waited for.
+            await asyncio.shield(asyncio.ensure_future(self._device.start_scanning()))
             async with asyncio.timeout(timeout_s):
                 return await heard
         finally:
@@ -112,7 +113,8 @@ class BleLink:
     """A link over BLE as tools/phone wants it, also for what else can be done with a module's service.
 
     read_into(buffer) -> how many bytes came, 0 when the link is over; write(data); close(). LinkError: "closed",
-    "timeout". `infos` are the values of *info* that were notified. `notifications` counts those of the stream.
+    "timeout". `infos` are the values of *info* that were notified. `notifications` counts those of the stream,
+    `traffic` everything.
     Characteristics are named by their UUIDs, those of firmware/settings.py.
     """
 
@@ -127,6 +129,7 @@ class BleLink:
         self.reason = None  # why it ended, Bluetooth's number
         self.infos = asyncio.Queue()
         self.notifications = 0
+        self.traffic = Traffic(self._peer.gatt_client)
         connection.on(connection.EVENT_DISCONNECTION, self._gone)
 
     @property
@@ -217,6 +220,33 @@ class BleLink:
         self.reason = reason
         self._ended.set()
         self._changed.set()
+
+
+class Traffic:
+    """What went over a connection: ATT requests that were answered, notifications, and bytes of ATT each way.
+
+    `listeners` are called after each answer and each notification.
+    """
+
+    def __init__(self, client):
+        self.round_trips = self.notifications = self.bytes_sent = self.bytes_received = 0
+        self.listeners = []
+        self._send, self._take = client.send_gatt_pdu, client.on_gatt_pdu
+        client.send_gatt_pdu, client.on_gatt_pdu = self._sent, self._took
+
+    def _sent(self, pdu):
+        self.bytes_sent += len(pdu)
+        self._send(pdu)
+
+    def _took(self, pdu):
+        self.bytes_received += len(bytes(pdu))
+        if pdu.op_code in att.ATT_RESPONSES:
+            self.round_trips += 1
+        else:
+            self.notifications += 1
+        self._take(pdu)
+        for listener in list(self.listeners):
+            listener()
 
 
 def _found(advertisement):
