@@ -1,4 +1,4 @@
-"""`python -m tools.sim run` (the house on a web page), `demo` (operation 1 unattended), `pictures` (of the page)."""
+"""`python -m tools.sim run` (the house on a web page), `demo` (operations 1 and 2 unattended), `pictures`."""
 
 import argparse
 import asyncio
@@ -24,12 +24,12 @@ def main(arguments=None):
     run.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     run.add_argument("--radio", help="a Bluetooth adapter as Bumble names it (usb:0), for real phones; see docs/ble.md")
     run.add_argument("--board", choices=CIRCUITS, default=BOARD, help="what the module is built on (%(default)s)")
-    demo = commands.add_parser("demo", help="operation 1 unattended; exit code 0 only if every step was ok")
+    demo = commands.add_parser("demo", help="operations 1 and 2 unattended; exit code 0 only if every step was ok")
     demo.add_argument("--pictures", action="store_true", help="print displays dot by dot")
     demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
     demo.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds that a step waits (%(default)s)")
     demo.add_argument("--chapters", default=",".join(CHAPTERS), help="only some of %(default)s")
-    pictures = commands.add_parser("pictures", help="pictures of the page for the documents; needs Chromium")
+    pictures = commands.add_parser("pictures", help="pictures of the pages for the documents; needs Chromium")
     pictures.add_argument("--to", type=Path, default=ROOT / "docs", help="folder (%(default)s)")
     for command, folder in ((run, BUILD / "house"), (demo, BUILD / "demo"), (pictures, BUILD / "pictures")):
         command.add_argument("--folder", type=Path, default=folder, help="what the house holds (%(default)s)")

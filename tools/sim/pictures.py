@@ -1,4 +1,4 @@
-"""Pictures of the house's page at work, for the documents: `python -m tools.sim pictures`."""
+"""Pictures of the pages of house and phone at work, for the documents: `python -m tools.sim pictures`."""
 
 import asyncio
 import io
@@ -12,6 +12,9 @@ from tools.sim.house import SERIAL, House, HouseError
 from tools.sim.page.server import Page
 
 _WINDOW = {"width": 1600, "height": 1080}
+_PHONE = {"width": 390, "height": 860}
+_BETWEEN = 40  # pixels between phones
+_GROUND = "#dde2e8"
 _COLOURS = 256
 _SHOWN_S = 0.4  # how long the page may take to follow the display
 
@@ -20,10 +23,15 @@ _LANGUAGES = {
     "ja": ("", "通信 正常", "残23時間", "IDを入力(8桁)", "パスワード(8桁)", "変更メニュー", "変更しました"),
     "en": ("*DO", "Network: OK", "23 h", "Enter ID (8 digits)", "Password (8 digits)", "Change menu", "Changed"),
 }
+# What is changed by phone: group, place in it, value.
+_CHANGES = {
+    "ja": ((1, 1, "6048571"), (1, 2, "京都府京都市中京区寺町通御池上る"), (4, 0, "5500")),
+    "en": ((1, 1, "6048571"), (1, 2, "Teramachi-Oike, Nakagyo, Kyoto"), (4, 0, "5500")),
+}
 
 
 async def take_pictures(folder, house_folder, heap):
-    """Write house-ja.png and house-en.png into a folder. HouseError without Chromium."""
+    """Write house-ja.png, phone-ja.png and their English ones into a folder. HouseError without Chromium."""
     chromium = find_chromium()
     if chromium is None:
         raise HouseError("no Chromium here: apt-get install chromium, or CHROME=/path/to/it")
@@ -35,17 +43,34 @@ async def take_pictures(folder, house_folder, heap):
         for language in _LANGUAGES:
             async with House(house_folder, heap=heap) as house:
                 await house.start(fresh=True)
-                picture = await _work(house, browser, language)
-            path = folder / f"house-{language}.png"
-            with Image.open(io.BytesIO(picture)) as image:
-                few = image.convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3)
-                few.save(path, optimize=True)
-            print(f"{path}: {path.stat().st_size} B")
+                house_picture, phone_pictures = await _work(house, browser, language)
+            with Image.open(io.BytesIO(house_picture)) as image:
+                _save(image, folder / f"house-{language}.png")
+            _save(_side_by_side(phone_pictures), folder / f"phone-{language}.png")
         await browser.close()
 
 
+def _save(image, path):
+    image.convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3).save(path, optimize=True)
+    print(f"{path}: {path.stat().st_size} B")
+
+
+def _side_by_side(pictures):
+    images = [Image.open(io.BytesIO(picture)) for picture in pictures]
+    width = sum(image.width + _BETWEEN for image in images) + _BETWEEN
+    whole = Image.new("RGB", (width, images[0].height + 2 * _BETWEEN), _GROUND)
+    left = _BETWEEN
+    for image in images:
+        whole.paste(image, (left, _BETWEEN))
+        left += image.width + _BETWEEN
+    return whole
+
+
 async def _work(house, browser, language):
-    """Issue a credential, use it, change the customer's name; returns the page as it is right after that (PNG)."""
+    """Issue a credential, use it by phone and then at the keypad, where the customer's name is changed.
+
+    Returns the house's page as it is right after that, and a list of the phone's on the way (PNG).
+    """
     keys, online, arrived, ask_id, ask_password, menu, done = _LANGUAGES[language]
     module = house.module
     page = Page(house)
@@ -60,6 +85,8 @@ async def _work(house, browser, language):
     )
     await module.wait_text(arrived)
     await house.mailbox.wait_letter(1)
+    phone_pictures = await _work_by_phone(browser, page.phone_url, language, issued)
+    await module.wait_text(arrived)
     await module.press("O")
     await module.wait_text(ask_id)
     await module.type(issued.id + "O")
@@ -72,4 +99,38 @@ async def _work(house, browser, language):
     picture = await view.screenshot()
     await context.close()
     await page.stop()
-    return picture
+    return picture, phone_pictures
+
+
+async def _work_by_phone(browser, url, language, issued):
+    """Change some fields and end; returns pictures of the module's state, of what is about to be sent, and after it."""
+    context = await browser.new_context(viewport=_PHONE, locale=language)
+    view = await context.new_page()
+    pictures = []
+    await view.goto(url)
+    await view.click(".choice")
+    await view.click(".choice:has-text('Inkan 0')")
+    await view.wait_for_selector(".facts")
+    pictures.append(await view.screenshot())
+    await view.click(".button.primary")
+    await view.fill("#user-id", issued.id)
+    await view.fill("#password", issued.password)
+    await view.click("button[type=submit]")
+    await view.wait_for_selector(".strip dl")
+    for group, place, value in _CHANGES[language]:
+        await view.click(f".choices .choice >> nth={group - 1}")
+        await view.click(f"ul.fields .choice >> nth={place}")
+        await view.fill("#value", value)
+        await view.click("button[type=submit]")
+        await view.wait_for_selector("ul.fields")
+        await view.click(".heading .back")
+    await view.click(".pending .button")
+    pictures.append(await view.screenshot())
+    await view.click(".actions .primary")
+    await view.wait_for_selector(".done")
+    pictures.append(await view.screenshot())
+    for button in (".actions .primary", ".actions .button", ".actions .primary"):  # to the menu, end, yes
+        await view.click(button)
+    await view.wait_for_selector(".notice.good")
+    await context.close()
+    return pictures
