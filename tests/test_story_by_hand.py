@@ -282,7 +282,9 @@ def test_r29_the_story_of_readme_by_hand(person):
     recover(person)
     play_an_old_image_back(person, generation)
     person.at_house()
-    assert person.house.locator("#story li").count() == person.house.locator("#story li.done").count() == 11
+    steps = person.house.locator("#story li")
+    left = [number for number in range(steps.count()) if "done" not in steps.nth(number).get_attribute("class")]
+    assert left == [6, 7]  # those by phone, tests/test_house_phone.py
 
 
 def begin(person):
