@@ -129,6 +129,7 @@ class Phone:
         self.channel = None
         self.turn = 0
         self.number = 0
+        self.share_v = None
 
     async def send(self, kind, *parts):
         await self.end.write(wire.frame(kind, *parts))

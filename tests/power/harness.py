@@ -1,6 +1,6 @@
 """Cuts the power at every point of an operation. Runs on CPython and on MicroPython.
 
-    summary = explore(make_device, prepare, operation, check, two_deep=False)
+    summary = explore(make_device, prepare, operation, check, two_deep=False, thin=1)
 
 make_device()             a blank NorFlash (tools/sim/chips/flash.py).
 prepare(device)           brings it to the state before the operation; run once, never cut.
@@ -20,7 +20,8 @@ it (`NorFlash.torn_kinds`: nothing done, some of the bytes, some of the bits, a
 sector that reads differently each time, all done). With two_deep every point
 goes on: a second cut at each point of its check, that is of the recovery and
 of the next operation, then check once more. check must allow for that: told
-then holds also what a check that was cut has appended.
+then holds also what a check that was cut has appended. thin: of the second
+points it takes one in so many, another one after each first point.
 
 Points that leave the same flash behind, with the same told, are checked once:
 the state after one operation is that before the next.
@@ -35,6 +36,8 @@ import sys
 
 from tools.sim.chips.flash import PowerCut
 
+_SPREAD = 37  # so that with `thin` neighbours do not try the same second points
+
 
 class PowerFailure(AssertionError):
     """A point after which the firmware was not right. `point` is a text, `cause` the error."""
@@ -45,7 +48,7 @@ class PowerFailure(AssertionError):
         self.cause = cause
 
 
-def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)):
+def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1), thin=1):
     """See the module's text."""
     before = make_device()
     _run(prepare, before)
@@ -79,7 +82,7 @@ def explore(make_device, prepare, operation, check, two_deep=False, shard=(0, 1)
                 _checked(check, recovered, list(told), where)
                 recovered.discard()
                 if two_deep:
-                    second_points += _second(device, recovered.operations, check, told, where, seen)
+                    second_points += _second(device, recovered.operations, check, told, where, seen, number, thin)
             device.discard()
     before.discard()
     return {
@@ -98,10 +101,14 @@ def tally(name, counts):
     return line
 
 
-def _second(device, operations, check, told, where, seen):
+def _second(device, operations, check, told, where, seen, first, thin):
     count = 0
+    number = first * _SPREAD
     for index, done in enumerate(operations):
         for torn in device.torn_kinds(done):
+            number += 1
+            if number % thin:
+                continue
             here = where + ", then " + _name(index, done, torn)
             again = device.fork()
             told_again = list(told)
