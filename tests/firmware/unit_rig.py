@@ -31,8 +31,11 @@ ALL = ["customer", "usage_history", "site", "capacity", "connection"]
 NOW_S = settings.BUILD_TIME_S + 10_000_000
 
 if sys.implementation.name == "cpython":
-    # No RAM to save here; making P-256 anew for each credential would be most of these tests' time.
-    acquisition.forget = lambda *names: None
+    from firmware.link import phone, phone_stock
+
+    # No RAM to save here. To make modules anew for each credential or session, and to collect the garbage of all that
+    # pytest holds, would be most of these tests' time.
+    acquisition.forget = phone_stock.forget = phone.forget = lambda *names: None
 
 _TICKS_PERIOD = 1 << 30  # as on the MCU
 _drawn = [0]
