@@ -34,6 +34,7 @@ from tools.sim.house import HEAP
 
 _DUAL_FOLDER = ROOT / "tests" / "firmware"
 _DEFAULTS = {"INTERPRETERS": ("cpython", "micropython"), "HEAP": {}, "TIMEOUT_S": 60}
+_LONG = ("tests/test_story_by_hand.py", "tests/test_demo.py", "tests/firmware/test_panel_machine.py")
 _STAGE_FAULT = "INKAN_TEST_STAGE_FAULT"
 
 
@@ -46,6 +47,12 @@ def pytest_configure(config):
         sys.path.append(str(_DUAL_FOLDER))
     if not hasattr(config, "workerinput"):  # xdist's workers find it done
         os.environ[_STAGE_FAULT] = stage_tests()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Put the long ones first, so that none of them is what the last worker alone is at; after the random order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 def pytest_terminal_summary(terminalreporter):
