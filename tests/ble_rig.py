@@ -43,7 +43,7 @@ async def read(link, count):
     """The next `count` bytes of a link."""
     buffer = bytearray(count)
     done = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while done < count:
             got = await link.read_into(memoryview(buffer)[done:])
             assert got, f"the link ended after {done} of {count} bytes"

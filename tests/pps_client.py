@@ -153,7 +153,7 @@ class TestModule:
     def client(self, key=None, certificate_der=None):
         """An httpx.AsyncClient with a certificate, or without one."""
         context = client_tls(self._folder, self._server.ca.pps.certificate_der, key, certificate_der)
-        client = httpx.AsyncClient(base_url=f"https://localhost:{self._server.module_port}", verify=context, timeout=30)
+        client = httpx.AsyncClient(base_url=f"https://localhost:{self._server.module_port}", verify=context, timeout=60)
         self._clients.append(client)
         return client
 

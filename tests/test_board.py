@@ -149,6 +149,9 @@ def test_every_key_arrives_and_a_ghost_does_not(tmp_path):
             await module.wait_output(f"key {code}")
         await module.press("4")
         module.keys.release_all()
+        async with asyncio.timeout(60):
+            for code in "12":
+                await module.keys.looked_at(code, 1)
         await module.press("#")
         await module.wait_output("key #")
         assert "".join(keys) == "12#"

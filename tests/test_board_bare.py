@@ -42,7 +42,7 @@ async def next_line(module, start):
 
     module.on_output.append(look)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await found
     finally:
         module.on_output.remove(look)
@@ -118,7 +118,7 @@ def test_the_house_s_page_has_no_front_then_and_inkan_phone_comes_by_its_radio(t
                     assert (state["has_panel"], state["serial_line"]) == (False, house.module.serial_path)
                     await client.send('{"do": "key", "code": "5", "down": true}')
                     await client.send('{"do": "take_image"}')
-                    async with asyncio.timeout(30):
+                    async with asyncio.timeout(60):
                         while house.image is None:
                             await client.recv()
                 for words in (["scan"], ["info"], ["--id", house.label["id"], "status"]):

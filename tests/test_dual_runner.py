@@ -59,7 +59,7 @@ def test_the_runner_tells_failure_from_success(tmp_path, function, status, print
         env={**os.environ, "MICROPYPATH": f"{ROOT}:{tmp_path}:.frozen"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr

@@ -227,7 +227,7 @@ def test_a_change_of_state_is_in_the_next_advertisement(tmp_path):
         await module.wait_output("state changed")
         assert (await other.scan()).state == 3
         assert (await phone.scan()).state == 3, "a phone that is connected sees it too"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await link.infos.get())[:2] == b"\x01\x03"
 
     in_the_air(tmp_path, ECHO, test, phones=2)

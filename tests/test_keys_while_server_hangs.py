@@ -215,13 +215,13 @@ async def presses(folder, behave, shows, again):
             await provision(VirtualConsole(module).ask, order, ca.sign_factory_request)
         async with Module(flash, folder=folder / "watched", overlay=overlay) as module:
             await module.power_on()
-            await asyncio.wait_for(called.wait(), 20)
+            await asyncio.wait_for(called.wait(), 60)
             await module.wait_text("INK-00000001")
             told = []
             for code in PRESSES:
                 if again:
                     called.clear()
-                    await asyncio.wait_for(called.wait(), 20)
+                    await asyncio.wait_for(called.wait(), 60)
                 seen = len(module.output)
                 await module.press(code)
                 line = await module.wait_output(r"^key (\d+) gap (\d+)$", after=seen)

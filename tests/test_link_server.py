@@ -70,7 +70,7 @@ class Script:
 
     def push(self, message):
         """Answer the poll that waits, or the next; None hangs up."""
-        self._polls.get(timeout=30).put(message)
+        self._polls.get(timeout=60).put(message)
 
     def be_wrong(self, name, change):
         """Put `change(right answer)` in the place of the next answer to a request of that name."""
@@ -79,7 +79,7 @@ class Script:
     def until(self, wanted):
         """The next request of a name, past others; (message, number of the connection)."""
         while True:
-            name, message, number = self.seen.get(timeout=30)
+            name, message, number = self.seen.get(timeout=60)
             if name == wanted:
                 return message, number
 

@@ -31,7 +31,7 @@ async def house():
 
 def in_house(body):
     async def run():
-        async with asyncio.timeout(30), house() as (network, port):
+        async with asyncio.timeout(60), house() as (network, port):
             await body(network, port)
 
     asyncio.run(run())

@@ -632,7 +632,7 @@ class Pty:
         self._came.set()
 
     async def until(self, count):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.heard) < count:
                 self._came.clear()
                 await self._came.wait()
@@ -670,7 +670,7 @@ def test_r21_a_link_begins_with_zeros_and_without_what_was_left_on_the_line():
         assert line.heard == bytes(1026)
         line.say(b"\x01\x02")
         buffer = bytearray(8)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             count = await link.read_into(buffer)
             while count < 2:
                 count += await link.read_into(memoryview(buffer)[count:])

@@ -42,7 +42,7 @@ def test_r6_operator_made_by_command_may_log_in_to_the_served_console(tmp_path):
         assert answer.url.path == "/modules"
     finally:
         served.send_signal(signal.SIGTERM)
-        _, complaints = served.communicate(timeout=30)
+        _, complaints = served.communicate(timeout=60)
     assert (served.returncode, complaints) == (0, "")
     assert (tmp_path / "pps").stat().st_mode & 0o077 == 0
 

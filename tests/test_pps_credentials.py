@@ -234,7 +234,7 @@ class Gateway:
 async def _deliver_until(services, condition, mail=None, sms=None):
     task = asyncio.create_task(deliver(services.outbox, mail, sms))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition(await asyncio.to_thread(message_of, services)):
                 await asyncio.sleep(0.02)
     finally:

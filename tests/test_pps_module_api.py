@@ -258,7 +258,7 @@ async def test_r7_waiting_poll_gets_a_credential_at_once(server, module, monkeyp
     monkeypatch.setattr(server.services.wakeups, "compare", lambda versions: None)  # the event alone wakes it
     task = await _waiting_poll(server, module)
     issued = await asyncio.to_thread(server.issue_credential, module.serial)
-    answer = await asyncio.wait_for(task, 10)
+    answer = await asyncio.wait_for(task, 40)
     assert answer["credential"]["sequence"] == issued.sequence
 
 
@@ -268,7 +268,7 @@ async def test_r8_waiting_poll_gets_a_revocation_at_once(server, module):
     await post(module.connection, "ack", ack(sequence))
     task = await _waiting_poll(server, module, sequence=sequence)
     await asyncio.to_thread(server.revoke_credentials, module.serial)
-    assert await asyncio.wait_for(task, 10) == {"credential": None, "revoked": sequence, "relay": None}
+    assert await asyncio.wait_for(task, 40) == {"credential": None, "revoked": sequence, "relay": None}
 
 
 async def test_r7_waiting_poll_finds_what_another_replica_issued(server, module):
@@ -277,7 +277,7 @@ async def test_r7_waiting_poll_finds_what_another_replica_issued(server, module)
     await other.start()
     try:
         issued = await asyncio.to_thread(other.issue_credential, module.serial)
-        answer = await asyncio.wait_for(task, 10)
+        answer = await asyncio.wait_for(task, 40)
     finally:
         await other.stop()
     assert answer["credential"]["sequence"] == issued.sequence
@@ -292,7 +292,7 @@ async def test_r27_server_forgets_a_poll_whose_client_left(server, module):
     found = server.services.fleet.module(module.serial)
     task = await _waiting_poll(server, module)
     task.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while found.id in server.services.wakeups.waiting():
             await asyncio.sleep(0.01)
 
@@ -302,7 +302,7 @@ async def test_r27_stopping_server_answers_waiting_polls(tmp_path, clock):
         server.register_module("STOP-1", "a house")
         module = TestModule(server, tmp_path, "STOP-1")
         task = await _waiting_poll(server, module)
-    assert await asyncio.wait_for(task, 10) == {"credential": None, "revoked": 0, "relay": None}
+    assert await asyncio.wait_for(task, 40) == {"credential": None, "revoked": 0, "relay": None}
     await module.close()
 
 

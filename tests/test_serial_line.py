@@ -51,7 +51,7 @@ class Line:
 
     async def hear(self, count):
         heard = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(heard) < count:
                 self._came.clear()
                 heard += self._port.read(count - len(heard))

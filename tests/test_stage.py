@@ -45,7 +45,7 @@ def run_main(folder):
     environment = {**os.environ, "MICROPYPATH": ":.frozen"}
     command = [BUILD / "bin" / "micropython", "-c", start]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
 

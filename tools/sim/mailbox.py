@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 _LIMIT_BYTES = 64 * 1024
-_TIMEOUT_S = 20
+_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Mailbox:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def wait_letter(self, number, timeout_s=20):
+    async def wait_letter(self, number, timeout_s=60):
         """Wait for the letter of that number (from 1). TimeoutError."""
         arrived = asyncio.Event()
         self.listeners.append(arrived.set)

@@ -19,7 +19,7 @@ from tools.sim.wire import Wire
 
 MICROPYTHON = BUILD / "bin" / "micropython"
 SHIMS = ROOT / "tools" / "sim" / "shims"
-DEFAULT_TIMEOUT_S = 20
+DEFAULT_TIMEOUT_S = 60  # the machine may be busy
 BOARD = "esp32_s3"
 ACCESS_POINTS = {"inkan-house": "correct horse"}
 

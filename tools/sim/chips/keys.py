@@ -94,7 +94,7 @@ class KeyMatrix:
         """Codes of the keys that are down."""
         return "".join(code for code, place in self._places.items() if place in self._closed)
 
-    async def press(self, code, hold_ms=DEFAULT_HOLD_MS, timeout_s=20, released=None):
+    async def press(self, code, hold_ms=DEFAULT_HOLD_MS, timeout_s=60, released=None):
         """Press and let go, each until the firmware has had a good look at it.
 
         A good look: it has read the key, hold_ms have passed, and it has read
@@ -105,14 +105,15 @@ class KeyMatrix:
         async with self._pressing, asyncio.timeout(timeout_s):
             try:
                 self.close(code)
-                await self._looked_at(code, 0, hold_ms)
+                await self.looked_at(code, 0, hold_ms)
                 if released is not None:
                     await released.wait()
             finally:
                 self.open(code)
-            await self._looked_at(code, 1, DEFAULT_HOLD_MS)
+            await self.looked_at(code, 1)
 
-    async def _looked_at(self, code, level, hold_ms):
+    async def looked_at(self, code, level, hold_ms=DEFAULT_HOLD_MS):
+        """Wait until the firmware has had a good look at a key that is down (0) or up (1)."""
         await self._next_look(code, level)
         await asyncio.sleep(hold_ms / 1000)
         # Two, because the first may belong to a scan that was under way.

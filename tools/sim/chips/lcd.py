@@ -127,7 +127,7 @@ class Lcd:
             picture = bytes(byte ^ 0xFF for byte in picture)
         return picture
 
-    async def wait_frame(self, predicate, timeout_s=20):
+    async def wait_frame(self, predicate, timeout_s=60):
         """Wait until predicate(pixels) holds; returns those pixels. TimeoutError if it does not come."""
         arrived = asyncio.Event()
         self.listeners.append(arrived.set)
