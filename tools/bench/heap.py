@@ -1,4 +1,4 @@
-"""Figures of the GC heap: what each import takes in its three forms, the idle module, and a whole operation 1.
+"""Figures of the GC heap: what each import takes in its three forms, the idle module, and whole operations.
 
 The limit is the microcontroller's 128 KiB. Where the interpreter's words are as wide as the microcontroller's, which
 set-up sees to, they are bytes here too. Words of 64 bits have as many heap blocks of twice the size; then the limit is
@@ -12,7 +12,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from firmware.errors import LinkError
+from tools.bench import phone
 from tools.flash.layout import IMAGE_SIZE
+from tools.phone.client import PhoneError
 from tools.pps.ca import DevelopmentCa
 from tools.provision.service import Order, VirtualConsole, provision
 from tools.setup import ROOT
@@ -105,9 +108,10 @@ def rows(progress=lambda text: None):
     words = "" if word_bits == WORD_BITS else f", {word_bits}-bit words"
     progress("the idle screen")
     found.append(_row(f"idle screen, in use{words}", asyncio.run(idle()), _LIMIT_KIB * unit_bytes))
-    least_kib = _least_kib(lambda kib: progress(f"operation 1 in {kib} KiB{words}"))
-    least = None if least_kib is None else least_kib * unit_bytes
-    found.append(_row(f"operation 1, least heap for all of it{words}", least, _LIMIT_KIB * unit_bytes))
+    for name, operation in (("operation 1", _operation_1), ("operation 2", _operation_2)):
+        least_kib = _least_kib(operation, lambda kib, name=name: progress(f"{name} in {kib} KiB{words}"))
+        least = None if least_kib is None else least_kib * unit_bytes
+        found.append(_row(f"{name}, least heap for all of it{words}", least, _LIMIT_KIB * unit_bytes))
     return found
 
 
@@ -166,12 +170,12 @@ async def idle():
             return int((await module.wait_output(r"^heap (\d+)$", after=seen)).group(1))
 
 
-def _least_kib(progress):
-    """The smallest heap in which operation 1 goes through, fragmentation included, or None; in KiB of 32-bit words."""
+def _least_kib(operation, progress):
+    """The smallest heap in which it goes through, fragmentation included, or None; in KiB of 32-bit words."""
 
     def goes_through(kib):
         progress(kib)
-        return asyncio.run(_operation_1(f"{kib}wK"))
+        return asyncio.run(operation(f"{kib}wK"))
 
     least, fails = _LIMIT_KIB, _LEAST_KIB
     if not goes_through(least):
@@ -196,6 +200,14 @@ async def _operation_1(heap):
             except (HouseError, ModuleStopped, TimeoutError):
                 return False
             return ok and not any("MemoryError" in line for line in house.module.output)
+
+
+async def _operation_2(heap):
+    """The same of operation 2, over BLE, after the credential has come."""
+    try:
+        return await phone.operation_2(heap) is not None
+    except (HouseError, LinkError, PhoneError, ModuleStopped, TimeoutError):
+        return False
 
 
 def _row(name, value, limit=None, peer=None):

@@ -148,7 +148,11 @@ class BleLink:
             self._characteristics[uuid] = services[0].get_characteristics_by_uuid(UUID(uuid))[0]
         if subscribe:
             await self.subscribe(settings.BLE_INFO_UUID, self.infos.put_nowait)
-            await self.subscribe(settings.BLE_FROM_MODULE_UUID, self._notified)
+            await self.listen()
+
+    async def listen(self):
+        """Subscribe to the stream from the module; for a link that was made without."""
+        await self.subscribe(settings.BLE_FROM_MODULE_UUID, self._notified)
 
     async def subscribe(self, uuid, take):
         """take(value) is called for each notification."""
