@@ -178,20 +178,25 @@ async def test_r29_run_says_where_everything_is_and_ends_on_ctrl_c(tmp_path):
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    lines = []
-    async with asyncio.timeout(60):
-        while not lines or not lines[-1].startswith("Ctrl-C"):
-            line = await process.stdout.readline()
-            assert line, lines
-            lines.append(line.decode())
-        assert re.fullmatch(r"interpreter: MicroPython 1\.\d+\.\d+, words of (32|64) bits", lines[0].strip())
-        assert lines[1].startswith("firmware:") and "ROM image" in lines[1] and HEAP in lines[1]
-        page = next(line.split()[1] for line in lines if line.startswith("page:"))
-        async with httpx.AsyncClient() as client:
-            assert (await client.get(page)).status_code == 200
-        process.send_signal(signal.SIGINT)
-        rest = (await process.stdout.read()).decode()
-        assert await process.wait() == 0, rest
+    try:
+        lines = []
+        async with asyncio.timeout(60):
+            while not lines or not lines[-1].startswith("Ctrl-C"):
+                line = await process.stdout.readline()
+                assert line, lines
+                lines.append(line.decode())
+            assert re.fullmatch(r"interpreter: MicroPython 1\.\d+\.\d+, words of (32|64) bits", lines[0].strip())
+            assert lines[1].startswith("firmware:") and "ROM image" in lines[1] and HEAP in lines[1]
+            page = next(line.split()[1] for line in lines if line.startswith("page:"))
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(page)).status_code == 200
+            process.send_signal(signal.SIGINT)
+            rest = (await process.stdout.read()).decode()
+            assert await process.wait() == 0, rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert "Traceback" not in rest
 
 
