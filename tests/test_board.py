@@ -36,13 +36,14 @@ def application(body):
     return {"firmware/app.py": PREFACE + textwrap.indent(textwrap.dedent(body), "    ")}
 
 
-def on_board(tmp_path, body, test, flash=None, **options):
+def on_board(tmp_path, body, test, flash=None, as_mpy=False, **options):
     """Run test(module) with that application, the power still off."""
 
     async def run():
         chip = flash or NorFlash(FLASH_BYTES)
         overlay = {**application(body), **options.pop("files", {})}
-        async with Module(chip, folder=tmp_path / "module", overlay=overlay, **options) as module:
+        # As source: to shrink and link all of the firmware for each small application takes longer than to run it.
+        async with Module(chip, folder=tmp_path / "module", overlay=overlay, as_mpy=as_mpy, **options) as module:
             await test(module)
 
     asyncio.run(run())
@@ -454,7 +455,7 @@ def test_r4_error_that_ends_the_application_is_told_without_its_message(tmp_path
         assert not any("secret" in line for line in lines)
         assert any("firmware/app.py" in line for line in lines), "where it happened is told"
 
-    on_board(tmp_path, body, test)
+    on_board(tmp_path, body, test, as_mpy=True)
 
 
 @pytest.mark.parametrize("files", [{}, {"locked": ""}], ids=["bench", "locked"])
