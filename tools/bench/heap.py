@@ -48,6 +48,7 @@ _IMPORTS = (
     "control",
     "link.endpoint",
     "link.server_link",
+    "link.phone",
     "app",
     "panel.canvas",
     "panel.machine",
@@ -55,6 +56,9 @@ _IMPORTS = (
     "panel.screens_session",
     "panel.editor",
     "link.enrol",
+    "drivers.gatt",
+    "crypto.spake2plus_verifier",
+    "link.phone_session",
 )
 
 _MEASURE = """
