@@ -41,5 +41,6 @@ const app = new App(document.getElementById("app")!, {
 app.show(choose(app));
 
 if ("serviceWorker" in navigator && import.meta.env.PROD) {
-  void navigator.serviceWorker.register("worker.js");
+  // Where the browser takes no worker, as from an origin that it does not trust, the page works all the same, online.
+  navigator.serviceWorker.register("worker.js").catch(() => undefined);
 }
