@@ -32,13 +32,14 @@ HEAP = "128wK"  # 128 KiB with 32-bit words; with wider ones as many blocks as t
 HOST_NAME = "localhost"
 
 _SSID = next(iter(ACCESS_POINTS))
-# Servers as the module reaches them, and the one for phones as the whole world does.
 _SAY_INTERPRETER = """
 import sys
 print("%d.%d.%d" % sys.implementation.version[:3] + ", words of %d bits" % (64 if sys.maxsize >> 31 else 32))
 """
+# Servers as the module reaches them, and the one for phones as the whole world does.
 _PORTS = ("credential", "enrol", "phone")
 _SUM_UP_S = 1.0
+_KEPT_PORTS = (20_000, 30_000)
 
 
 class HouseError(Exception):
@@ -372,8 +373,13 @@ def area_of(sector):
 
 
 def _free_ports(count):
+    """Ports to keep from one start to the next: not among those that the system gives to whoever asks for any."""
     with contextlib.ExitStack() as stack:
-        bound = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in bound]
+        found = []
+        for port in secrets.SystemRandom().sample(range(*_KEPT_PORTS), _KEPT_PORTS[1] - _KEPT_PORTS[0]):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+                if len(found) == count:
+                    return found
+    raise HouseError(f"no {count} free ports from {_KEPT_PORTS[0]} to {_KEPT_PORTS[1]}")
