@@ -21,15 +21,19 @@ MESSAGES = 6_000
 LINKS = 1_000
 
 
-# What is left behind for each case would be a block of the heap, 32 bytes; what asyncio and the stack still
-# point to is a byte or two.
+# The same few cases come before and after, so that what is still pointed to is the same: then the difference is 0, but
+# for a block or two of the heap that the stack happens to name. It does not grow with the number of cases.
+WARM_SEED = 1
+STRAY_BYTES = 64
+RIG_BYTES = 768  # sectors that the rig's chip has come to know, and tables that have grown once
 
 
 def _frames(seed):
-    phone_fuzz.frames(seed, 500)
+    phone_fuzz.frames(WARM_SEED, 500)
     before = used()
     phone_fuzz.frames(seed, FRAMES)
-    assert used() - before < FRAMES
+    phone_fuzz.frames(WARM_SEED, 500)
+    assert used() - before <= STRAY_BYTES
 
 
 def test_r27_frames_first():
@@ -45,19 +49,25 @@ def test_r27_frames_third():
 
 
 def test_r27_sealed_frames():
-    phone_fuzz.sealed(SEALED_SEED, 100)
+    phone_fuzz.sealed(WARM_SEED, 100)
     before = used()
     phone_fuzz.sealed(SEALED_SEED, SEALED)
-    assert used() - before < SEALED
+    phone_fuzz.sealed(WARM_SEED, 100)
+    assert used() - before <= STRAY_BYTES
 
 
 def _messages(seed):
     async def scenario(rig):
-        return await phone_fuzz.messages(rig, seed, MESSAGES)
+        seen = await phone_fuzz.messages(rig, seed, MESSAGES // 2)
+        await phone_fuzz.messages(rig, WARM_SEED, 300)
+        before = used()
+        seen |= await phone_fuzz.messages(rig, seed + 1, MESSAGES // 2)
+        await phone_fuzz.messages(rig, WARM_SEED, 300)
+        return seen, used() - before
 
     seen, grown = run(scenario)
     assert seen == set(wire.ERRORS[1:])
-    assert grown < 2 * MESSAGES, grown
+    assert grown <= RIG_BYTES, grown
 
 
 def test_r27_messages_first():
@@ -74,13 +84,14 @@ def test_r27_messages_third():
 
 def test_r27_links():
     async def scenario(rig):
-        await phone_fuzz.links(rig, LINK_SEED, 100)
-        before = used(rig)
+        await phone_fuzz.links(rig, WARM_SEED, 100)
+        before = used()
         await phone_fuzz.links(rig, LINK_SEED, LINKS)
-        grown = used(rig) - before
+        await phone_fuzz.links(rig, WARM_SEED, 100)
+        grown = used() - before
         assert rig.attempts.attempts == 0
         await (await rig.linked()).unlock()
         return grown
 
     grown = run(scenario)
-    assert grown < 8 * LINKS, grown
+    assert grown <= RIG_BYTES, grown
