@@ -49,9 +49,6 @@ class PhoneUnit:
         self._has_panel = has_panel
         self._sleep_ms = sleep_ms
         self.listeners = []
-        # One of each is enough: they belong to the session.
-        self._reader = wire.FrameReader()
-        self._out = bytearray(wire.FRAME_BUFFER_SIZE)
         self._stock = Stock(acquisition, random, sleep_ms)
         self._links = 0  # how many are served
         self._holder = None  # the Peer in a handshake
@@ -149,13 +146,15 @@ class PhoneUnit:
             raise _LastWord("failed")
         self._stock.drop()  # what comes has use for the RAM
         try:
+            reader = wire.FrameReader()  # the large pieces first
+            out = bytearray(wire.FRAME_BUFFER_SIZE)
             from firmware.link.phone_session import PhoneSession
 
             self._session = PhoneSession(
                 session,
                 k_shared,
-                self._reader,
-                self._out,
+                reader,
+                out,
                 self._clock,
                 self._random,
                 self._enrol,

@@ -547,15 +547,16 @@ def test_keys_are_gone_when_the_session_is():
         phone = await rig.unlocked()
         session = rig.unit._session
         kept = session._keys._k_shared, session._keys._mac_key
+        out, reader = session._out, session._reader
         await phone.change(1, (0x11, "山田".encode()))
         await phone.ask(VIEW)
         await phone.ask(END)
         await phone.served
         assert session.over and session._keys is None and session._channel is None
         assert [bytes(part) for part in kept] == [bytes(32), bytes(32)]
-        assert bytes(rig.unit._out) == bytes(len(rig.unit._out))
+        assert bytes(out) == bytes(len(out))
         name = "山田".encode()
-        assert rig.unit._reader._buffer.find(name) < 0
+        assert reader._buffer.find(name) < 0
 
     run(scenario)
 
