@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV = build/venv/bin
 PYTEST = $(VENV)/python -m pytest
 # More than there are cores: a good part of the tests wait for radio, servers and browsers.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 3
 # make test ARGS="tests/test_setup.py -k mirror"
 ARGS ?=
 
