@@ -7,7 +7,7 @@ import textwrap
 from tools.sim.chips.flash import NorFlash
 from tools.sim.module import Module
 
-FLASH_BYTES = 144 * 4096
+FLASH_BYTES = 192 * 4096
 
 PREFACE = """
 import asyncio

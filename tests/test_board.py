@@ -18,7 +18,7 @@ from tools.sim.module import Module, ModuleStopped
 from tools.sim.shims import _opcodes as op
 from tools.sim.wire import Wire
 
-FLASH_BYTES = 144 * 4096
+FLASH_BYTES = 192 * 4096
 
 PREFACE = """
 import asyncio

@@ -1,7 +1,7 @@
 """The flash map of docs/format.md: (first sector, number of sectors) of each area."""
 
 SECTOR_SIZE = 4096
-SECTOR_COUNT = 144
+SECTOR_COUNT = 192
 
 ROOT = (0, 2)
 GUARD = (2, 2)
@@ -14,7 +14,7 @@ ATTEMPTS = (22, 4)
 CLOCK = (26, 4)
 AUDIT = (30, 16)
 PROVISIONED = (46, 1)
-READINGS = (48, 96)
+READINGS = (48, 144)
 
 ATTEMPTS_RING_ID = 1
 CLOCK_RING_ID = 2

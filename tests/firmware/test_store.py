@@ -96,7 +96,7 @@ def test_provisioning_makes_an_empty_vault_of_generation_1_and_a_record_in_each_
         assert (ring.head_number, ring.last(), ring.empty) == (1, bytearray(80), False)
     for pair in (store.credential, store.factory, store.identity, store.settings):
         assert pair.read() is None and not pair.broken
-    assert store.readings.size == 96 * SECTOR_SIZE and store.readings.all_blank()
+    assert store.readings.size == 144 * SECTOR_SIZE and store.readings.all_blank()
 
 
 def test_provisioning_leaves_nothing_of_what_was_there():

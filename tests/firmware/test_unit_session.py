@@ -233,13 +233,13 @@ def test_s12_deleting_the_usage_history_erases_the_ring_and_its_key():
     session.delete(1, 1, HISTORY)  # gives the first key
     key = get(rig.device, 0x21)
     assert len(key) == 64
-    for sector in (48, 50, 143):
+    for sector in (48, 50, 191):
         rig.device.program(sector * 4096, b"usage")
     session.change(2, session.generation, {0x11: "a"})
     result = session.delete(3, session.generation, HISTORY)
     assert result.generation == session.generation
     assert get(rig.device, 0x21) not in (None, key)
-    assert all(rig.device.sector(sector) == b"\xff" * 4096 for sector in range(48, 144))
+    assert all(rig.device.sector(sector) == b"\xff" * 4096 for sector in range(48, 192))
     assert not rig.store.vault.purge_pending
     assert session.view(0x11) == "a"
     assert session.delete(3, result.generation, HISTORY).repeated

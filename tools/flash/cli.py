@@ -114,7 +114,7 @@ def verdict(image):
 def main(arguments=None):
     """Exit code 0 sound and every seal holds, 1 otherwise, 2 no image."""
     parser = argparse.ArgumentParser(prog="inkan-flash", description=__doc__)
-    parser.add_argument("image", type=Path, help="dump of the partition `inkan`, 589,824 bytes")
+    parser.add_argument("image", type=Path, help="dump of the partition `inkan`, 786,432 bytes")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
     parser.add_argument("--personal", action="store_true", help="print personal data too (never keys)")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """The flash map and the tables of docs/format.md, written down once more so that the firmware has a second opinion."""
 
 SECTOR = 4096
-SECTORS = 144
+SECTORS = 192
 IMAGE_SIZE = SECTOR * SECTORS
 
 # name: (first sector, number of sectors)
@@ -18,7 +18,7 @@ AREAS = {
     "audit": (30, 16),
     "provisioned": (46, 1),
     "free": (47, 1),
-    "readings": (48, 96),
+    "readings": (48, 144),
 }
 
 # name: (label, magic)

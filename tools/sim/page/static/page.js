@@ -8,7 +8,7 @@ import { fillTexts, firstLanguage, language, setLanguage, text, word } from "./t
 const AREAS = [
   ["root", 0, 2], ["guard", 2, 2], ["vault", 4, 8], ["credential", 12, 2], ["factory", 14, 2],
   ["identity", 16, 4], ["settings", 20, 2], ["attempts", 22, 4], ["clock", 26, 4],
-  ["provisioned", 46, 1], ["free", 47, 1], ["audit", 30, 16], ["readings", 48, 96],
+  ["provisioned", 46, 1], ["free", 47, 1], ["audit", 30, 16], ["readings", 48, 144],
 ];
 const FLIP_AREAS = ["vault", "guard", "root", "credential", "identity", "attempts", "clock", "audit"];
 const STEPS = [
