@@ -1,0 +1,26 @@
+"""The tables, by subject."""
+
+from tools.pps.models.base import Base
+from tools.pps.models.credentials import OPEN_STATUSES, USED_UP, Credential, Message
+from tools.pps.models.modules import HIGHEST, Alarm, AuditRecord, ConnectionCertificate, EnrolmentCode, Module
+from tools.pps.models.operators import LoginFailure, Operator, OperatorAction
+from tools.pps.models.relay import RelayConversation, RelayFrame
+
+__all__ = [
+    "HIGHEST",
+    "OPEN_STATUSES",
+    "USED_UP",
+    "Alarm",
+    "AuditRecord",
+    "Base",
+    "ConnectionCertificate",
+    "Credential",
+    "EnrolmentCode",
+    "LoginFailure",
+    "Message",
+    "Module",
+    "Operator",
+    "OperatorAction",
+    "RelayConversation",
+    "RelayFrame",
+]
