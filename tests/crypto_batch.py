@@ -100,7 +100,7 @@ def _verify(w0, l_point, random, share_p, context, id_verifier, confirm_p):
         pass
     out = []
     try:
-        verifier = Verifier(values)
+        verifier = Verifier(values.take())
         out += verifier.respond(unhexlify(share_p), unhexlify(context), b"", unhexlify(id_verifier))
         out.append(verifier.finish(unhexlify(confirm_p)))
     except InkanError as error:

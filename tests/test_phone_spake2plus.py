@@ -44,7 +44,7 @@ class Module:
         values = Prepared(w0, l_point, secrets.token_bytes)
         while not values.step():
             pass
-        self.verifier = Verifier(values)
+        self.verifier = Verifier(values.take())
         self.names = (module_context(PROTOCOL, salt, ITERATIONS), b"", serial.encode())
 
     def respond(self, share_p):

@@ -52,7 +52,7 @@ def honest_module(random=secrets.token_bytes):
     values = Prepared(w0.to_bytes(32, "big"), p256.encode_point(p256.multiply_base(w1)), random)
     while not values.step():
         pass
-    return Verifier(values)
+    return Verifier(values.take())
 
 
 def answer_of(module, share_p):

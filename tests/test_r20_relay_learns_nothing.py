@@ -497,7 +497,7 @@ def test_r20_with_the_verifier_it_could_have_been_the_module():
         values = Prepared(w0.to_bytes(32, "big"), p256.encode_point(p256.multiply_base(w1)), secrets.token_bytes)
         while not values.step():
             pass
-        verifier = Verifier(values)
+        verifier = Verifier(values.take())
 
         def share_v(share_p):
             share, confirm = verifier.respond(share_p, exchange_context(1, SALT, ITERATIONS), b"", SERIAL.encode())

@@ -124,10 +124,10 @@ class Prepared:
 
 
 class Verifier:
-    """One exchange with one peer: `respond`, then `finish`, each once. Takes the prepared values out at once."""
+    """One exchange with one peer: `respond`, then `finish`, each once. taken: what `Prepared.take` gave."""
 
-    def __init__(self, prepared):
-        self._taken = prepared.take()
+    def __init__(self, taken):
+        self._taken = taken
         self._confirm_p = None
         self._k_shared = None
 

@@ -82,6 +82,8 @@ class PhoneUnit:
             if credential:
                 await self._stock.fill(credential)
                 self._look()
+                if not self._links:
+                    self._stock.rest()
             await self._sleep_ms(settings.PHONE_LOOK_MS)
 
     async def serve(self, link):
@@ -188,6 +190,7 @@ class PhoneUnit:
             attempt.abandon()
 
     async def _judge(self, peer, attempt, prepared, share_p, begun_ms):
+        self._stock.use()
         from firmware.crypto.spake2plus_verifier import ProofError, Verifier, exchange_context
 
         credential = attempt.credential
@@ -254,13 +257,13 @@ class PhoneUnit:
         return self._flags | (wire.INFO_RECOVERS if status.tamper and status.failures_left else 0)
 
     def _wanted(self):
-        """The credential to prepare for now, or None. Its user types ID and password once the phone has a link."""
+        """The credential to prepare for now, or None: from when it arrives, so that no user waits for it (S3)."""
         if self._judging:
             return None
         if not self._is_open() and not self._control.session:
             status = self._control.status(settings.DOOR_SERIAL)
             if status.state == "waiting" or status.tamper and status.failures_left:
-                return self._acquisition.current() if self._links else None
+                return self._acquisition.current()
         self._stock.drop()  # others have use for the RAM
         return None
 

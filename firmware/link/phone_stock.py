@@ -7,7 +7,10 @@ from firmware.modules import forget
 
 
 class Stock:
-    """`fill` makes a set in slices, `take` gives it away; with its credential it is gone."""
+    """`fill` makes a set in slices, `take` gives it away; with its credential it is gone.
+
+    A set is what `Prepared.take` gives, and holds none of the arithmetic: `rest` gives back the RAM of that.
+    """
 
     def __init__(self, acquisition, random, sleep_ms):
         self._random = random
@@ -37,7 +40,7 @@ class Stock:
                 self.drop()
                 return
         self._credential = credential
-        self._prepared = prepared
+        self._prepared = prepared.take()
         self._filled.set()
 
     async def wait(self):
@@ -51,9 +54,17 @@ class Stock:
         self._let_go()
         return prepared
 
+    def use(self):
+        """The arithmetic is about to be loaded by somebody else, who leaves it to `rest` and `drop`."""
+        self._loaded = True
+
     def drop(self):
         """Forget the set, and give back the RAM of the arithmetic."""
         self._let_go()
+        self.rest()
+
+    def rest(self):
+        """Give back the RAM of the arithmetic; the set stays."""
         if self._loaded:
             self._loaded = False
             forget("firmware.crypto.spake2plus_verifier", "firmware.crypto.p256_base", "firmware.crypto.p256")

@@ -116,11 +116,11 @@ def test_rfc_9383_vectors_at_each_step():
 
 
 def test_rfc_9383_vectors_through_the_whole_exchange():
-    verifier = Verifier(prepared())
+    verifier = Verifier(prepared().take())
     assert respond(verifier) == (SHARE_V, CONFIRM_V)
     assert verifier.finish(CONFIRM_P) == K_SHARED
     # As from a buffer that a link fills.
-    verifier = Verifier(prepared())
+    verifier = Verifier(prepared().take())
     assert respond(verifier, memoryview(bytearray(SHARE_P))) == (SHARE_V, CONFIRM_V)
     assert verifier.finish(memoryview(bytearray(CONFIRM_P))) == K_SHARED
 
@@ -179,7 +179,7 @@ def test_r27_preparing_goes_in_steps_of_one_multiplication():
         assert values.ready and steps == 4
         assert values.step() and len(counted) == 4
         # What is left to do while the peer waits.
-        verifier = Verifier(values)
+        verifier = Verifier(values.take())
         respond(verifier)
         assert len(counted) == 5
         verifier.finish(CONFIRM_P)
@@ -201,10 +201,10 @@ def test_s3_y_is_never_0_and_shows_no_bias_of_its_size():
 
 def test_s3_prepared_values_serve_once():
     values = prepared()
-    verifier = Verifier(values)
+    verifier = Verifier(values.take())
     assert not values.ready
     with raises(PreparedError):
-        Verifier(values)
+        Verifier(values.take())
     with raises(PreparedError):
         values.take()
     respond(verifier)
@@ -219,13 +219,13 @@ def test_s3_values_that_are_not_ready_are_not_taken():
     values = Prepared(W0, L, generator(Y))
     for _ in range(4):
         with raises(PreparedError):
-            Verifier(values)
+            Verifier(values.take())
         values.step()
-    assert respond(Verifier(values)) == (SHARE_V, CONFIRM_V)
+    assert respond(Verifier(values.take())) == (SHARE_V, CONFIRM_V)
 
 
 def test_s3_a_malformed_share_spends_the_prepared_values():
-    verifier = Verifier(prepared())
+    verifier = Verifier(prepared().take())
     with raises(ProofError):
         respond(verifier, SHARE_P[:64])
     with raises(PreparedError):
@@ -251,7 +251,7 @@ def test_s3_shares_that_are_none_are_refused():
     ]
     for share_p in bad:
         with raises(ProofError) as caught:
-            respond(Verifier(prepared()), share_p)
+            respond(Verifier(prepared().take()), share_p)
         assert caught.value.code == "proof"
         assert caught.value.args == ()
 
@@ -259,24 +259,24 @@ def test_s3_shares_that_are_none_are_refused():
 def test_s3_a_share_that_makes_z_the_identity_is_refused():
     hit = p256.encode_point(p256.multiply(int.from_bytes(W0, "big"), p256.decode_point(POINT_M)))
     with raises(ProofError) as caught:
-        respond(Verifier(prepared()), hit)
+        respond(Verifier(prepared().take()), hit)
     assert caught.value.code == "proof" and caught.value.args == ()
     # Its mirror image is a share like any other.
     x, y = p256.decode_point(hit)
-    assert respond(Verifier(prepared()), p256.encode_point((x, p256.P - y)))[0] == SHARE_V
+    assert respond(Verifier(prepared().take()), p256.encode_point((x, p256.P - y)))[0] == SHARE_V
 
 
 def test_s1_a_confirmation_is_judged_once():
     wrong = bytearray(CONFIRM_P)
     wrong[31] ^= 1
     for confirm_p in (wrong, b"", CONFIRM_P[:31], CONFIRM_P + b"\x00", CONFIRM_V, bytes(32)):
-        verifier = Verifier(prepared())
+        verifier = Verifier(prepared().take())
         respond(verifier)
         with raises(ProofError):
             verifier.finish(confirm_p)
         with raises(ProofError):
             verifier.finish(CONFIRM_P)
-    verifier = Verifier(prepared())
+    verifier = Verifier(prepared().take())
     respond(verifier)
     verifier.finish(CONFIRM_P)
     with raises(ProofError):
@@ -284,7 +284,7 @@ def test_s1_a_confirmation_is_judged_once():
 
 
 def test_s1_nothing_is_proved_before_the_share():
-    verifier = Verifier(prepared())
+    verifier = Verifier(prepared().take())
     for confirm_p in (CONFIRM_P, b"", bytes(32)):
         with raises(ProofError):
             verifier.finish(confirm_p)
@@ -309,13 +309,13 @@ def test_s2_whatever_differs_gives_other_confirmations():
     other_l = p256.encode_point(p256.multiply_base(W1 ^ 1))
     seen = {CONFIRM_V}
     for verifier, changed in (
-        (Verifier(prepared(w0=other_w0)), {}),
-        (Verifier(prepared(l_point=other_l)), {}),
-        (Verifier(prepared()), {"context": b""}),
-        (Verifier(prepared()), {"id_prover": b""}),
-        (Verifier(prepared()), {"id_verifier": b"serverr"}),
-        (Verifier(prepared()), {"id_prover": ID_VERIFIER, "id_verifier": ID_PROVER}),
-        (Verifier(prepared()), {"id_prover": b"clients", "id_verifier": b"erver"}),
+        (Verifier(prepared(w0=other_w0).take()), {}),
+        (Verifier(prepared(l_point=other_l).take()), {}),
+        (Verifier(prepared().take()), {"context": b""}),
+        (Verifier(prepared().take()), {"id_prover": b""}),
+        (Verifier(prepared().take()), {"id_verifier": b"serverr"}),
+        (Verifier(prepared().take()), {"id_prover": ID_VERIFIER, "id_verifier": ID_PROVER}),
+        (Verifier(prepared().take()), {"id_prover": b"clients", "id_verifier": b"erver"}),
     ):
         _, confirm_v = respond(verifier, **changed)
         seen.add(confirm_v)

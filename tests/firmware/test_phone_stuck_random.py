@@ -46,7 +46,7 @@ def test_s17_a_stuck_generator_gives_no_y_and_no_iv_twice():
 
         def record(credential):
             prepared = take(credential)
-            ys.append(prepared._y)
+            ys.append(prepared[1])
             return prepared
 
         rig.unit._stock.take = record

@@ -53,7 +53,7 @@ def prepared(y):
     return values
 
 def unlock(values):
-    verifier = Verifier(values)
+    verifier = Verifier(values.take())
     verifier.respond(SHARE_P, bytes(37), b"", b"INK-00000001")
     try:
         verifier.finish(bytes(32))
