@@ -8,7 +8,7 @@ from tools.bench import heap
 from tools.setup.interpreter import WORD_BITS, probe
 from tools.sim.module import MICROPYTHON
 
-_MOST_BYTES = 100_000  # of 131,072
+_MOST_BYTES = 103_000  # of 131,072; 4,500 of them are the table of names, which grows by that much at 620
 
 
 def test_r27_the_idle_module_leaves_room_for_the_work():
