@@ -17,7 +17,7 @@ from tools.pps.delivery import deliver
 from tools.pps.errors import ServiceError
 from tools.pps.identity import ModuleIdentity
 from tools.pps.services import build_services
-from tools.pps.services.credentials import CredentialOrder, Scope, derive_verifier
+from tools.pps.services.credentials import ISSUES_A_DAY, CredentialOrder, Scope, derive_verifier
 from tools.pps.services.enrolment import Endpoints
 from tools.pps.services.outbox import TRIES
 from tools.pps.settings import MailSettings, SmsSettings
@@ -318,3 +318,20 @@ def test_s4_revoked_before_it_was_sent_is_dropped(make_services):
     message = message_of(services)
     assert (message.status, message.text) == ("dropped", None)
     assert services.outbox.claim() is None
+
+
+def test_s5_a_module_gets_so_many_credentials_a_day_and_no_more(make_services, clock):
+    services = make_services()
+    for number in range(ISSUES_A_DAY):
+        services.credentials.issue(SERIAL, order(iterations=1000), "an operator")
+        clock.now += 60 if number else 0
+    outbox = services.outbox.messages()[1]
+    with pytest.raises(ServiceError) as refused:
+        services.credentials.issue(SERIAL, order(), "an operator")
+    assert refused.value.code == "too_many"
+    assert services.outbox.messages()[1] == outbox
+    clock.now += refused.value.retry_after_s - 1
+    with pytest.raises(ServiceError):
+        services.credentials.issue(SERIAL, order(), "an operator")
+    clock.now += 1
+    services.credentials.issue(SERIAL, order(), "an operator")

@@ -37,6 +37,10 @@ ITERATIONS = (1000, 100_000)
 DEFAULT_ITERATIONS = 10_000
 
 _HIGHEST_SEQUENCE = 2**32 - 1
+ISSUES_A_DAY = 30
+"""For one module (S5): each lets a phone guess three times, so this is 90 of 10^8 passwords a day."""
+
+_DAY_S = 24 * 3600
 _SEEN_EVERY_S = 15
 
 CHANNEL_DEFAULT = -1
@@ -132,6 +136,16 @@ class Offer:
     has_news: bool
 
 
+def _limit_issues(session, module, now):
+    """ServiceError too_many, with the time when the oldest of a day's credentials no longer counts."""
+    query = select(Credential.issued_at).where(Credential.module_id == module.id, Credential.issued_at > now - _DAY_S)
+    issued = list(session.scalars(query.order_by(Credential.issued_at.desc()).limit(ISSUES_A_DAY)))
+    if len(issued) == ISSUES_A_DAY:
+        raise ServiceError(
+            "too_many", f"{ISSUES_A_DAY} credentials a day for one module", retry_after_s=issued[-1] + _DAY_S - now
+        )
+
+
 def derive_verifier(user_id, password, serial, salt, iterations):
     """w0 (32 bytes) and L (65 bytes, uncompressed): see `derive_w`, with its ValueError."""
     w0, w1 = derive_w(user_id, password, serial, salt, iterations)
@@ -151,7 +165,7 @@ class Credentials:
         """Make a credential for a module; it replaces the one before as soon as the module has it.
 
         Returns IssuedCredential. ServiceError unknown_module; conflict where the form was sent before; bad_request:
-        through the relay, and there is no page for phones.
+        through the relay, and there is no page for phones; too_many: ISSUES_A_DAY are made (S5).
         """
         token = secrets.token_hex(TOKEN_BYTES) if order.relay else None
         if token and not self._phone_url:
@@ -165,6 +179,7 @@ class Credentials:
         try:
             with self._database.write() as session:
                 module = module_by_serial(session, serial, lock=True)
+                _limit_issues(session, module, now)
                 for former in _open_credentials(session, module):
                     if former.status != "accepted":  # that one holds until the module has the new one
                         _close(session, former, "replaced", now)
