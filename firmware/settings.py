@@ -116,6 +116,16 @@ SERIAL_HERTZ = 115_200
 SERIAL_WRITE_MS = 10_000  # for a line that takes nothing
 SERIAL_RETRY_MS = 10
 
+# Power control device (docs/metering.md)
+MODBUS_HERTZ = 9_600
+MODBUS_PARITY = 0  # even, as the serial line's specification has it
+MODBUS_STOP_BITS = 1
+MODBUS_ADDRESS = 1
+MODBUS_ANSWER_MS = 1_000  # a request's last byte to its answer's
+MODBUS_REPEATS = 2
+MODBUS_PAUSE_MS = 100  # before the first repeat; doubles
+MODBUS_POLL_MS = 5
+
 # Application
 FIRMWARE_VERSION = "0.1.0"
 FONT_PATH = "glyphs12.bin"
