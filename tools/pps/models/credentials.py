@@ -9,6 +9,7 @@ OPEN_STATUSES = ("waiting", "offered", "accepted")
 USED_UP = ("successes", "changes", "wiped")
 """Ends of a credential that let the session go on which is open under it (R8)."""
 
+
 class Credential(Base):
     """One credential. w0, L and salt are there only until the module has them (S4); the password never is."""
 

@@ -8,6 +8,7 @@ from tools.pps.models.base import Base, Code, Key, Name, Number, OfModule
 HIGHEST = ("generation", "attempts", "attempts_number", "audit_number", "boot_count")
 """Counters of a module's state that never go back (S10)."""
 
+
 class Module(Base):
     """An information module that the PPS knows, with what it last said of itself."""
 
@@ -91,6 +92,10 @@ class AuditRecord(Base):
     sequence: Mapped[Number]
     generation: Mapped[Number]
     tag: Mapped[str] = mapped_column(String(56))
+    before: Mapped[str | None] = mapped_column(String(56))
+    """Tag of the record before, where the module said it."""
+    mac: Mapped[str | None] = mapped_column(String(32))
+    """By the report key, over this tag and the one before."""
     received_at: Mapped[Number]
 
 
@@ -102,7 +107,8 @@ class Alarm(Base):
     id: Mapped[Key]
     module_id: Mapped[OfModule]
     kind: Mapped[Code]
-    """tamper, rollback, audit_gap, audit_conflict or credential_refused."""
+    """tamper, rollback, audit_gap, audit_conflict, credential_refused, readings_rollback, readings_gap,
+    readings_conflict, readings_foreign or report_key."""
     detail: Mapped[dict] = mapped_column(JSON)
     raised_at: Mapped[Number]
     last_at: Mapped[Number]
