@@ -157,6 +157,11 @@ class Ring:
 
         What does not verify is passed over. The ring may be appended to meanwhile.
         """
+        for number, body, tag, _ in self.chained(from_number):
+            yield number, body, tag
+
+    def chained(self, from_number=1):
+        """As `records`, and with each the tag of the record before it, which it continues."""
         count = self._window.sector_count
         sequence = max(1, self._sequence - count + 1)
         for later in range(self._sequence, sequence, -1):
@@ -174,7 +179,7 @@ class Ring:
                 for place in range(1, _SLOTS):
                     self._window.read(sector * self._window.sector_size + place * _SLOT_SIZE, slot)
                     if walk.step(slot) & 1 and walk.number >= from_number:
-                        yield walk.number, self._decrypted(slot), walk.tag
+                        yield walk.number, self._decrypted(slot), walk.tag, walk.before
             sequence += 1
 
     # Writing
