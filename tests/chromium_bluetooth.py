@@ -2,7 +2,9 @@
 
 The emulation is the DevTools protocol's domain BluetoothEmulation. It has one peripheral, the module. It cannot send
 notifications: those reach the page by a script in it. That a page has ended a connection it does not tell, and it takes
-the next one for the same; it forgets the services with a connection that the other end has ended.
+the next one for the same; it forgets the services with a connection that the other end has ended, and then refuses an
+answer of theirs. So what the page asks and that a connection has ended go through one queue: the module takes the last
+write of a session and hangs up, and the emulation has to be told in that order.
 """
 
 import asyncio
@@ -42,6 +44,7 @@ _PROPERTIES = {
 }
 _ALL_PROPERTIES = ("read", "write", "writeWithoutResponse", "notify", "indicate")
 _CLIENT_CONFIGURATION = "00002902-0000-1000-8000-00805f9b34fb"
+_ENDED = "ended"  # in the queue of what the page asks
 _FAILED = 0x0E  # ATT: unlikely error
 _NO_CONNECTION = 0x3E  # HCI: failed to be established
 
@@ -109,6 +112,9 @@ class EmulatedBluetooth:
         """One operation after the other, as over the air."""
         while True:
             asked = await self._asked.get()
+            if asked["type"] == _ENDED:
+                await self._tell_end(asked["link"])
+                continue
             self.operations.append(asked["type"])
             if "address" in asked:
                 code = await self._connect() if asked["type"] == "connection" else await self._discover()
@@ -144,6 +150,8 @@ class EmulatedBluetooth:
         return 0
 
     async def _operate(self, asked):
+        if asked["characteristicId"] not in self._uuids:
+            return  # of a connection that has ended since: the page knows, and the emulation takes no answer
         uuid, kind = self._uuids[asked["characteristicId"]], asked["type"]
         code, more = 0, {}
         try:
@@ -176,6 +184,9 @@ class EmulatedBluetooth:
 
     async def _follow(self, link):
         await link.ended(None)
+        self._asked.put_nowait({"type": _ENDED, "link": link})
+
+    async def _tell_end(self, link):
         if link is self.link:
             self.link = None
             self._uuids.clear()  # the emulation forgets them with the connection
