@@ -13,24 +13,29 @@ from tools.pps.models.energy import (
     SlotValues,
 )
 from tools.pps.models.modules import HIGHEST, Alarm, AuditRecord, ConnectionCertificate, EnrolmentCode, Module
-from tools.pps.models.operators import LoginFailure, Operator, OperatorAction
+from tools.pps.models.operators import AlarmNotice, LoginFailure, ModuleAssignment, Operator, OperatorAction
 from tools.pps.models.relay import RelayConversation, RelayFrame
+from tools.pps.models.self_service import AccessLink, LinkRequest
 
 __all__ = [
     "HIGHEST",
     "OPEN_STATUSES",
     "QUANTITIES",
     "USED_UP",
+    "AccessLink",
     "Alarm",
+    "AlarmNotice",
     "AuditRecord",
     "Base",
     "CircuitValues",
     "ConnectionCertificate",
     "Credential",
     "EnrolmentCode",
+    "LinkRequest",
     "LoginFailure",
     "Message",
     "Module",
+    "ModuleAssignment",
     "Operator",
     "OperatorAction",
     "ReadingGap",

@@ -1,6 +1,6 @@
 """One-time credentials, and the messages that bring them to users."""
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tools.pps.models.base import Base, Code, Key, Name, Number, OfModule
@@ -59,13 +59,18 @@ class Credential(Base):
 
 
 class Message(Base):
-    """What the user gets. The text holds ID and password and is erased when it has served (S4)."""
+    """What somebody gets by mail or SMS. The text may hold ID and password and is erased when it has served (S4)."""
 
     __tablename__ = "messages"
+    __table_args__ = (Index(None, "status", "next_try_at"),)
 
     id: Mapped[Key]
-    module_id: Mapped[OfModule]
-    credential_id: Mapped[int] = mapped_column(ForeignKey("credentials.id"), unique=True)
+    kind: Mapped[Code] = mapped_column(default="credential")
+    """credential, link (to the page where a resident gets one), alarm or alarms (several in one)."""
+    module_id: Mapped[int | None] = mapped_column(ForeignKey("modules.id"), index=True)
+    credential_id: Mapped[int | None] = mapped_column(ForeignKey("credentials.id"), unique=True)
+    operator_id: Mapped[int | None] = mapped_column(ForeignKey("operators.id"), index=True)
+    """Of the staff, whom it goes to."""
     channel: Mapped[Code]
     recipient: Mapped[str] = mapped_column(String(254))
     language: Mapped[Code]

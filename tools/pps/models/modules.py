@@ -40,6 +40,11 @@ class Module(Base):
     """Grows when the module's audit numbers may start again."""
     audit_through: Mapped[Number] = mapped_column(default=0)
 
+    # Where the resident is reached; all three or none.
+    contact_channel: Mapped[Code | None]
+    contact_address: Mapped[str | None] = mapped_column(String(254))
+    contact_language: Mapped[Code | None]
+
 
 class EnrolmentCode(Base):
     """A one-time code for a new connection (SA): only the key stretched from it is kept, and that while it is open."""
@@ -114,5 +119,7 @@ class Alarm(Base):
     last_at: Mapped[Number]
     over_at: Mapped[Number | None]
     """When the module no longer said so."""
-    acknowledged_at: Mapped[Number | None]
+    acknowledged_at: Mapped[Number | None] = mapped_column(index=True)
     acknowledged_by: Mapped[Name | None]
+    noticed_at: Mapped[Number | None] = mapped_column(index=True)
+    """When it was found out whom to tell by mail."""

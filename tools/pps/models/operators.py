@@ -17,6 +17,33 @@ class Operator(Base):
     session_epoch: Mapped[int] = mapped_column(default=0)
     """Grows at log-out: sessions of an earlier epoch are over."""
     created_at: Mapped[Number]
+    role: Mapped[Code] = mapped_column(default="operator")
+    """See services/access.py."""
+    disabled_at: Mapped[Number | None]
+    """When the account was taken away."""
+    mail: Mapped[str | None] = mapped_column(String(254))
+    language: Mapped[Code] = mapped_column(default="ja")
+    alarm_mail: Mapped[bool] = mapped_column(default=False)
+    """Alarms go to this address."""
+
+
+class ModuleAssignment(Base):
+    """A module on the list of an operator, as a rule an installer."""
+
+    __tablename__ = "module_assignments"
+
+    operator_id: Mapped[int] = mapped_column(ForeignKey("operators.id"), primary_key=True)
+    module_id: Mapped[int] = mapped_column(ForeignKey("modules.id"), primary_key=True, index=True)
+
+
+class AlarmNotice(Base):
+    """An alarm that an operator is to be told of by mail; message_id: of the mail, once there is one."""
+
+    __tablename__ = "alarm_notices"
+
+    operator_id: Mapped[int] = mapped_column(ForeignKey("operators.id"), primary_key=True)
+    alarm_id: Mapped[int] = mapped_column(ForeignKey("alarms.id"), primary_key=True, index=True)
+    message_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id"))
 
 
 class OperatorAction(Base):
