@@ -22,7 +22,7 @@ FILE_RANKS = {
 }
 UNITS = (
     "acquisition attempts audit clock control detection identity metering preferences reporting session "
-    "unique_info"
+    "sunspec unique_info"
 )
 FILE_RANKS.update((f"firmware/{name}.py", 3) for name in UNITS.split())
 
