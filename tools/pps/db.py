@@ -22,6 +22,8 @@ class Database:
     """Hands out transactions. Objects read in one stay usable after it."""
 
     def __init__(self, url):
+        if url.startswith("postgres://"):  # as some hosts of databases say it
+            url = "postgresql" + url.removeprefix("postgres")
         arguments = {}
         if sqlalchemy.make_url(url).get_backend_name() == "sqlite":
             arguments["connect_args"] = {"timeout": _BUSY_TIMEOUT_S}

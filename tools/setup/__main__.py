@@ -3,7 +3,20 @@
 import subprocess
 import sys
 
-from tools.setup import BUILD, ROOT, SetupError, debian, interpreter, locked, mip, phone, programs, python_env, say
+from tools.setup import (
+    BUILD,
+    ROOT,
+    SetupError,
+    debian,
+    interpreter,
+    locked,
+    mip,
+    phone,
+    postgres,
+    programs,
+    python_env,
+    say,
+)
 
 _FONT_PACKAGE = "xfonts-shinonome"
 
@@ -54,6 +67,7 @@ PARTS = {
     "valgrind": programs.ensure_valgrind,
     "aioble": mip.ensure,
     "phone": phone.ensure,
+    "postgres": postgres.ensure,
 }
 
 

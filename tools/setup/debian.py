@@ -93,7 +93,8 @@ def mirrors(sources, codename):
     return found
 
 
-def _codename():
+def codename():
+    """The machine's release of Debian, or ""."""
     release = Path("/etc/os-release")
     text = release.read_text() if release.exists() else ""
     match = re.search(r'^VERSION_CODENAME="?(\w+)', text, re.MULTILINE)
@@ -110,7 +111,7 @@ def fetch(packages, suite, into, apt_folder=APT_FOLDER, architecture=None):
     keyring = next(filter(Path.exists, _KEYRINGS), None)
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb") and keyring):
         raise SetupError(f"this machine has no Debian apt with its keyring, which would fetch: {what}")
-    uris = mirrors(read_sources(apt_folder), _codename())
+    uris = mirrors(read_sources(apt_folder), codename())
     if not uris:
         raise SetupError(f"{apt_folder} names no mirror of Debian's own archive, which would have: {what}")
     complaints = []
