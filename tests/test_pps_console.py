@@ -546,6 +546,17 @@ def test_r6_form_that_is_sent_twice_issues_once(browser, services):
     assert services.outbox.messages()[1] == 1
 
 
+def test_s5_no_more_than_a_days_credentials_are_issued(browser, services, monkeypatch):
+    monkeypatch.setattr("tools.pps.services.credentials.ISSUES_A_DAY", 1)
+    assert issue(browser).status_code == 200
+    page = issue(browser, recipient="other@example.com")
+    assert page.status_code == 429 and 1 <= int(page.headers["retry-after"]) <= 24 * 3600
+    assert "Too many credentials for this module today" in page.text
+    assert 'value="other@example.com"' in page.text  # what was entered is still there
+    _check_accessible(page.text)
+    assert services.outbox.messages()[1] == 1
+
+
 def test_r6_text_that_a_gateway_sends_is_not_shown(make_services):
     services = make_services("email")
     app = console_app(services, "a key", "pps.example")

@@ -349,6 +349,10 @@ _TEXTS = {
         "Enter an e-mail address or a mobile number that fits the channel.",
     ),
     "problem_number": ("{low}〜{high}の整数を入力してください。", "Enter a whole number from {low} to {high}."),
+    "problem_too_many": (
+        "このモジュールへの発行は1日{count}件までです。時間をおいてやり直してください。",
+        "Too many credentials for this module today: {count} a day at most. Try again later.",
+    ),
     "problem_scope": ("操作できる範囲を一つ以上選んでください。", "Choose at least one thing to allow."),
 }
 

@@ -14,7 +14,7 @@ from tools.pps.console.forms import ACTIONS, LIMITS, TASKS, UNIT_S, blank_issue_
 from tools.pps.console.session import ConsoleSession, new_form_token, token_matches
 from tools.pps.console.text import LANGUAGES, choose_language, keys, lookup
 from tools.pps.errors import ServiceError
-from tools.pps.services.credentials import GROUPS
+from tools.pps.services.credentials import GROUPS, ISSUES_A_DAY
 
 PAGE_SIZE = 50
 _LANGUAGE_COOKIE = "inkan_language"
@@ -250,6 +250,11 @@ def issue(visit: Submitter, serial: str):
     try:
         issued = visit.services.credentials.issue(serial, order, visit.operator.name)
     except ServiceError as error:
+        if error.code == "too_many":
+            form.problems["too_many"] = visit.text("problem_too_many", count=ISSUES_A_DAY)
+            response = _issue_page(visit, serial, form, error.status)
+            response.headers["retry-after"] = str(error.retry_after_s)
+            return response
         if error.code != "conflict":
             raise
         return visit.go(f"/modules/{serial}", "repeated")
