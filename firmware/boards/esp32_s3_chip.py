@@ -1,15 +1,29 @@
-"""What every board with an ESP32-S3 has: flash, radio, clock, console, watchdog. Boards add what is around it."""
+"""What every board with an ESP32-S3 has: flash, radio, clock, console, watchdog, the line to the power control device.
+Boards add what is around it.
 
+That line is RS-485, or whatever else the device has, behind a transceiver that turns round by itself.
+"""
+
+import asyncio
 import os
 import time
 
 from micropython import const
 
+from firmware import settings
 from firmware.drivers import DriverError
 from firmware.drivers.flash import PartitionFlash
 from firmware.drivers.wifi import Wifi
 
+POWER_PINS = {
+    "power_tx": 1,
+    "power_rx": 2,
+}
+
 _PARTITION = "inkan"
+_POWER_UART = const(2)
+_POWER_SEND_BYTES = const(256)  # of the chip's driver; not on the heap
+_POWER_RECEIVE_BYTES = const(512)
 _EPOCH_2000_IN_1970 = const(946_684_800)
 
 
@@ -46,6 +60,26 @@ class Chip:
         from firmware.drivers.gatt import GattServer
 
         return GattServer(serial, serve, time.ticks_ms)
+
+    def power_device(self):
+        """The line to the power control device."""
+        from machine import UART, Pin
+
+        from firmware.drivers.modbus_rtu import ModbusRtu
+
+        uart = UART(
+            _POWER_UART,
+            baudrate=settings.MODBUS_HERTZ,
+            bits=8,
+            parity=settings.MODBUS_PARITY,
+            stop=settings.MODBUS_STOP_BITS,
+            tx=Pin(POWER_PINS["power_tx"]),
+            rx=Pin(POWER_PINS["power_rx"]),
+            txbuf=_POWER_SEND_BYTES,
+            rxbuf=_POWER_RECEIVE_BYTES,
+            timeout=0,
+        )
+        return ModbusRtu(uart, time.ticks_ms, asyncio.sleep_ms)
 
     def entropy(self, size):
         """`size` random bytes. DriverError("radio_off") before the radio is on.

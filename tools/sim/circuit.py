@@ -46,7 +46,13 @@ class Pin:
 
 
 class Esp32S3Chip:
-    """What every board has: ESP32-S3, NOR flash with the data partition, Wi-Fi, BLE. Nothing on its pins."""
+    """What every board has: ESP32-S3, NOR flash with the data partition, Wi-Fi, BLE, a transceiver to the power device.
+
+    `power_line` is that transceiver, `uart` the bridge of a serial line or None.
+    """
+
+    POWER_TX = 1
+    POWER_RX = 2
 
     lcd = None
     keys = None
@@ -54,6 +60,7 @@ class Esp32S3Chip:
 
     def __init__(self, flash, access_points, unique_id=b"\x02\x00\x00\x00\x00\x01"):
         self.flash = flash
+        self.power_line = Uart()
         self.radio = Radio(access_points)
         self.ble = None  # there once the firmware switched it on, see Module.ble
         self.unique_id = unique_id
@@ -63,6 +70,7 @@ class Esp32S3Chip:
         self.partitions = [(PARTITION_TYPE_DATA, _PARTITION_SUBTYPE, _PARTITION_ADDRESS, flash.size, "inkan", flash)]
         self._pins = {}
         self._buses = {}
+        self._units = {}  # UART of the chip to what is on its pins
 
     def power(self, on):
         """Power to everything but the flash, which its owner switches."""
@@ -76,6 +84,9 @@ class Esp32S3Chip:
             pin.release()
             self._follow(number)
         self._buses.clear()
+        self._units.clear()
+        for uart in self.uarts:
+            uart.reset()
         self.radio.power_off()
         if self.ble:
             self.ble.power_off()
@@ -104,12 +115,26 @@ class Esp32S3Chip:
     def spi_write(self, bus, data):
         """Nothing listens."""
 
+    @property
+    def uarts(self):
+        """Every Uart on the board."""
+        return [uart for uart in (self.uart, self.power_line) if uart]
+
     def uart_open(self, unit, form, tx, rx):
-        """form: (bits per second, data bits, parity as MicroPython has it, stop bits). Nothing is on these pins."""
+        """form: (bits per second, data bits, parity as MicroPython has it, stop bits)."""
+        self._units.pop(unit, None)
+        uart = self._uart_on(tx, rx)
+        if uart:
+            self._units[unit] = uart
+            uart.form = form
 
     def uart_of(self, unit):
         """The Uart that a unit of the chip leads to, or None."""
-        return None
+        return self._units.get(unit)
+
+    def _uart_on(self, tx, rx):
+        """The Uart on two pins, or None."""
+        return self.power_line if (tx, rx) == (self.POWER_TX, self.POWER_RX) else None
 
     def _pin(self, number):
         if number not in self._pins:
@@ -180,20 +205,9 @@ class Esp32S3BareCircuit(Esp32S3Chip):
     def __init__(self, flash, access_points, **options):
         super().__init__(flash, access_points, **options)
         self.uart = Uart()
-        self._unit = None  # which of the chip's is on its pins
 
-    def reset(self, cause):
-        super().reset(cause)
-        self._unit = None
-        self.uart.reset()
-
-    def uart_open(self, unit, form, tx, rx):
-        if (tx, rx) == (self.SERIAL_TX, self.SERIAL_RX):
-            self._unit = unit
-            self.uart.form = form
-
-    def uart_of(self, unit):
-        return self.uart if unit == self._unit else None
+    def _uart_on(self, tx, rx):
+        return self.uart if (tx, rx) == (self.SERIAL_TX, self.SERIAL_RX) else super()._uart_on(tx, rx)
 
 
 # By the module in firmware/boards.

@@ -50,7 +50,8 @@ class Module:
     board: a key of circuit.CIRCUITS.
     Attributes to look at: `lcd` and `keys` (None on a board without), `radio`,
     `network`, `flash`, `circuit`; `serial_path` (the pty of its serial line, or
-    None); `powered`; `running` (the interpreter); `starts` (how often it
+    None); `power_path` (that of the line to the power control device);
+    `powered`; `running` (the interpreter); `starts` (how often it
     was started); `output` (its last lines); `faults` (what the hardware would
     not have taken). `on_output` callables get each line, `listeners` are called
     without arguments when power or interpreter come or go.
@@ -96,7 +97,7 @@ class Module:
         self._restart = None
         self._wire = None
         self._ble_wire = None
-        self._uart_wire = None
+        self._uart_wires = []
         self._watchdog_ms = None
         self._watchdog_timer = None
 
@@ -113,8 +114,8 @@ class Module:
         for server in self._servers:
             server.close()
         self._servers = ()
-        if self.circuit.uart:
-            self.circuit.uart.close()
+        for uart in self.circuit.uarts:
+            uart.close()
 
     # Power
 
@@ -213,6 +214,11 @@ class Module:
         """The pty at the other end of the line, from the first power-on to close()."""
         return self.circuit.uart and self.circuit.uart.path
 
+    @property
+    def power_path(self):
+        """Likewise the pty of the line to the power control device."""
+        return self.circuit.power_line.path
+
     # Output
 
     async def wait_output(self, pattern, timeout_s=DEFAULT_TIMEOUT_S, after=0):
@@ -255,11 +261,10 @@ class Module:
         return True
 
     def attach_uart(self, wire):
-        """The same of the UART's."""
-        if not self.running or self._uart_wire is not None:
-            return False
-        self._uart_wire = wire
-        return True
+        """The same of a UART's; there are several."""
+        if self.running:
+            self._uart_wires.append(wire)
+        return self.running
 
     def uart_of(self, unit):
         return self.circuit.uart_of(unit)
@@ -316,8 +321,8 @@ class Module:
             loop = asyncio.get_running_loop()
             wires = (lambda: Wire(self.circuit, self), lambda: BleWire(self), lambda: UartWire(self))
             self._servers = [await loop.create_server(wire, "127.0.0.1", 0) for wire in wires]
-            if self.circuit.uart:
-                self.circuit.uart.open()
+            for uart in self.circuit.uarts:
+                uart.open()
 
     async def _start(self):
         """Start the interpreter, unless the power goes first."""
@@ -383,9 +388,10 @@ class Module:
     def _detach(self):
         self._watchdog_stop()
         self._watchdog_ms = None
-        for wire in filter(None, (self._wire, self._ble_wire, self._uart_wire)):
+        for wire in filter(None, (self._wire, self._ble_wire, *self._uart_wires)):
             wire.cut()
-        self._wire = self._ble_wire = self._uart_wire = None
+        self._wire = self._ble_wire = None
+        self._uart_wires = []
         self.running = False
         self._changed()
 

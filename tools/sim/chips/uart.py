@@ -1,4 +1,7 @@
-"""A bridge from UART to USB: a pty is what the computer behind it has as /dev/ttyACM0.
+"""What hangs on a UART, with a pty at its other end.
+
+A bridge to USB: the pty is what the computer behind it has as /dev/ttyACM0. Or an RS-485 transceiver: the pty is what
+the power control device has (tools/sim/power/device.py).
 
 The line has no handshake: what comes while nobody takes it is lost, and `lost` counts it, as an overrun does.
 """
