@@ -16,14 +16,15 @@ setup: ## virtual environment, MicroPython interpreter and font, all in build/; 
 	@$(PYTHON) -m tools.setup python interpreter fonts aioble
 
 run: setup ## the virtual house, on a web page
-	@$(PYTHON) -m tools.setup phone
+	@$(PYTHON) -m tools.setup phone console
 	@$(VENV)/python -m tools.sim run $(ARGS)
 
 demo: setup ## operations 1 and 2 unattended, step by step
+	@$(PYTHON) -m tools.setup console
 	@$(VENV)/python -m tools.sim demo $(ARGS)
 
 test: setup ## every test
-	@$(PYTHON) -m tools.setup chromium valgrind phone postgres
+	@$(PYTHON) -m tools.setup chromium valgrind phone console postgres
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --tb=short $(ARGS)
 
 fuzz: setup ## what a phone can send, with new seeds until Ctrl-C or a finding
@@ -37,7 +38,7 @@ golden: setup ## accept the screens as they are now as the golden pictures
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --update-golden tests/test_screens.py $(ARGS)
 
 pictures: setup ## the pictures in docs/: screens, and the pages of house and phone in Chromium
-	@$(PYTHON) -m tools.setup chromium phone
+	@$(PYTHON) -m tools.setup chromium phone console
 	@$(VENV)/python -m tools.sim.contact_sheet --documents
 	@$(VENV)/python -m tools.sim pictures
 

@@ -53,11 +53,11 @@ def test_a_node_that_is_too_old_or_without_npm_is_not_taken(place):
     wheel = a_wheel(place)
     program(place / "tools" / "node", "echo v18.20.4")
     program(place / "tools" / "npm", "exit 1")
-    assert phone._find_node() == wheel
+    assert phone.find_node() == wheel
     node = program(place / "tools" / "node", "echo v22.1.0")
-    assert phone._find_node() == node
+    assert phone.find_node() == node
     (place / "tools" / "npm").unlink()
-    assert phone._find_node() == wheel
+    assert phone.find_node() == wheel
 
 
 def test_nothing_is_done_twice_and_a_changed_source_is_built_again(place, monkeypatch):

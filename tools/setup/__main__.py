@@ -7,6 +7,7 @@ from tools.setup import (
     BUILD,
     ROOT,
     SetupError,
+    console,
     debian,
     interpreter,
     locked,
@@ -67,6 +68,7 @@ PARTS = {
     "valgrind": programs.ensure_valgrind,
     "aioble": mip.ensure,
     "phone": phone.ensure,
+    "console": console.ensure,
     "postgres": postgres.ensure,
 }
 

