@@ -1,0 +1,92 @@
+"""The virtual house's energy: nothing appears or is lost, whatever the weather and whoever drives."""
+
+import random
+
+import pytest
+
+from tools.sim.power.house_model import (
+    BATTERY_CHARGED,
+    BATTERY_DISCHARGED,
+    BOUGHT,
+    EV_CHARGED,
+    EV_DISCHARGED,
+    FIRST_CIRCUIT,
+    LOAD,
+    PV,
+    QUANTITIES,
+    SOLD,
+    HouseModel,
+)
+
+DAY_S = 86_400
+NEW_YEAR_S = 1_798_729_200  # 2027-01-01T00:00 in Japan
+
+
+def balance_ws(model, from_s, to_s):
+    """What the house used beyond what came into it: 0."""
+    came, went = (PV, BATTERY_DISCHARGED, EV_DISCHARGED, BOUGHT), (BATTERY_CHARGED, EV_CHARGED, SOLD, LOAD)
+    return sum(model.energy_ws(quantity, from_s, to_s) for quantity in came) - sum(
+        model.energy_ws(quantity, from_s, to_s) for quantity in went
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_comes_in_is_what_is_used_to_the_watt_second(seed):
+    model = HouseModel(NEW_YEAR_S, seed=seed, step_s=300, circuits=11)
+    times = random.Random(seed)
+    for _ in range(200):
+        first, last = sorted(times.randrange(NEW_YEAR_S, NEW_YEAR_S + 40 * DAY_S) for _ in range(2))
+        assert balance_ws(model, first, last) == 0
+        circuits = sum(model.energy_ws(FIRST_CIRCUIT + number, first, last) for number in range(11))
+        assert circuits == model.energy_ws(LOAD, first, last)
+
+
+def test_the_integral_is_the_sum_of_the_power_second_by_second():
+    model = HouseModel(NEW_YEAR_S, seed=4)
+    first, last = NEW_YEAR_S + 43_217, NEW_YEAR_S + 50_029
+    for quantity in range(QUANTITIES + 1):
+        by_seconds = sum(model.power_w(quantity, second) for second in range(first, last))
+        assert model.energy_ws(quantity, first, last) == by_seconds
+        middle = first + 1_111.5
+        parts = model.energy_ws(quantity, first, middle) + model.energy_ws(quantity, middle, last)
+        assert parts == by_seconds
+
+
+def test_the_same_seed_is_the_same_house_and_another_is_not():
+    def days(seed, ask_first):
+        model = HouseModel(NEW_YEAR_S, seed=seed, step_s=600)
+        model.power_w(PV, NEW_YEAR_S + ask_first)
+        return [model.energy_ws(quantity, NEW_YEAR_S, NEW_YEAR_S + 9 * DAY_S) for quantity in range(QUANTITIES)]
+
+    assert days(1, 0) == days(1, 20 * DAY_S) != days(2, 0)
+    with pytest.raises(ValueError, match="before that"):
+        HouseModel(NEW_YEAR_S).power_w(PV, NEW_YEAR_S - 61)
+
+
+def test_a_year_looks_like_one():
+    model = HouseModel(NEW_YEAR_S, seed=7, step_s=900)
+    steps = range(NEW_YEAR_S, NEW_YEAR_S + 365 * DAY_S, 900)
+    totals = [model.energy_wh(quantity, NEW_YEAR_S, NEW_YEAR_S + 365 * DAY_S) / 1_000 for quantity in range(8)]
+    assert all(total > 100 for total in totals), "there is something of everything"
+    assert 4_500 < totals[PV] < 9_000 and 4_000 < totals[LOAD] < 10_000  # kWh
+    for charged, discharged in ((BATTERY_CHARGED, BATTERY_DISCHARGED), (EV_CHARGED, EV_DISCHARGED), (SOLD, BOUGHT)):
+        powers = [(model.power_w(charged, at), model.power_w(discharged, at)) for at in steps]
+        assert all(one >= 0 and other >= 0 and not (one and other) for one, other in powers), "one way at a time"
+    assert 0.85 < totals[BATTERY_DISCHARGED] / totals[BATTERY_CHARGED] < 0.95, "the battery has losses"
+    assert totals[EV_DISCHARGED] < totals[EV_CHARGED], "the rest was driven"
+    hours = [
+        sum(model.power_w(PV, at) for at in steps if (at - NEW_YEAR_S) // 3_600 % 24 == hour) for hour in range(24)
+    ]
+    assert sum(hours[20:] + hours[:4]) == 0 and max(hours) in hours[10:14]
+    june, december = (
+        model.energy_wh(PV, NEW_YEAR_S + first * DAY_S, NEW_YEAR_S + (first + 30) * DAY_S) for first in (155, 335)
+    )
+    assert june > 1.5 * december
+
+
+def test_a_house_without_battery_and_ev_has_sun_and_grid():
+    model = HouseModel(NEW_YEAR_S, step_s=600, battery_wh=0, ev_wh=0)
+    last = NEW_YEAR_S + 10 * DAY_S
+    totals = [model.energy_ws(quantity, NEW_YEAR_S, last) for quantity in range(8)]
+    assert totals[BATTERY_CHARGED : EV_DISCHARGED + 1] == [0, 0, 0, 0]
+    assert totals[PV] + totals[BOUGHT] == totals[LOAD] + totals[SOLD] and min(totals[BOUGHT], totals[SOLD]) > 0
