@@ -42,24 +42,44 @@ class AuditTrail:
             module.audit_through = through
             return through
 
-    def records(self, module_id=None, offset=0, limit=50):
-        """([(AuditRecord, Module)], how many there are): newest first, of one module or of all."""
+    def records(self, module_id=None, offset=0, limit=50, *, event=None, door=None, since=None, until=None):
+        """([(AuditRecord, Module)], how many there are): newest first, of one module or of all.
+
+        Where they are given, only those of an event, of a door, received from `since` on, before `until`.
+        """
+        wanted = _wanted(
+            (module_id, AuditRecord.module_id == module_id),
+            (event, AuditRecord.event == event),
+            (door, AuditRecord.door == door),
+            (since, AuditRecord.received_at >= (since or 0)),
+            (until, AuditRecord.received_at < (until or 0)),
+        )
         with self._database.read() as session:
-            query = select(AuditRecord, Module).join(Module, Module.id == AuditRecord.module_id)
-            count = select(func.count()).select_from(AuditRecord)
+            query = select(AuditRecord, Module).join(Module, Module.id == AuditRecord.module_id).where(*wanted)
             if module_id is not None:
-                query = query.where(AuditRecord.module_id == module_id)
                 query = query.order_by(AuditRecord.epoch.desc(), AuditRecord.number.desc())
-                count = count.where(AuditRecord.module_id == module_id)
             else:
                 query = query.order_by(AuditRecord.id.desc())
             rows = session.execute(query.offset(offset).limit(limit))
-            return [tuple(row) for row in rows], session.scalar(count)
+            total = session.scalar(select(func.count()).select_from(AuditRecord).where(*wanted))
+            return [tuple(row) for row in rows], total
 
-    def actions(self, offset=0, limit=50):
-        """([(OperatorAction, Module or None)], how many there are): newest first."""
+    def actions(self, offset=0, limit=50, *, module_id=None, operator=None, action=None, since=None, until=None):
+        """([(OperatorAction, Module or None)], how many there are): newest first, filtered likewise."""
+        wanted = _wanted(
+            (module_id, OperatorAction.module_id == module_id),
+            (operator, OperatorAction.operator == operator),
+            (action, OperatorAction.action == action),
+            (since, OperatorAction.at >= (since or 0)),
+            (until, OperatorAction.at < (until or 0)),
+        )
         with self._database.read() as session:
             query = select(OperatorAction, Module).outerjoin(Module, Module.id == OperatorAction.module_id)
-            rows = session.execute(query.order_by(OperatorAction.id.desc()).offset(offset).limit(limit))
-            total = session.scalar(select(func.count()).select_from(OperatorAction))
+            rows = session.execute(query.where(*wanted).order_by(OperatorAction.id.desc()).offset(offset).limit(limit))
+            total = session.scalar(select(func.count()).select_from(OperatorAction).where(*wanted))
             return [tuple(row) for row in rows], total
+
+
+def _wanted(*conditions):
+    """The conditions whose value was given."""
+    return [condition for given, condition in conditions if given is not None]
