@@ -17,17 +17,15 @@ _TIMEOUT_S = 240
 # that size takes a third of the time.
 _HEAP = "4M"
 
-# name: number of pytest items it is shared out to
-_SHARDS = {"vault_commit": 3, "guard_change": 3, "provisioning": 2, "attempt_change_sector": 2}
-_LARGE = ("pair_write", "pair_erase", "erase_everything", *_SHARDS)
+_LARGE = ("vault_commit", "guard_change", "provisioning", "erase_everything")
 _SMALL = sorted(set(OPERATIONS) - set(_LARGE))
 _GROUPS = 4
 
 
-def explored(*names, shard=0, shards=1):
+def explored(*names):
     """What tests/power/run.py found out, in an interpreter of its own."""
     done = subprocess.run(
-        command("tests.power.run", shard, shards, names, heap=_HEAP),
+        command("tests.power.run", names, heap=_HEAP),
         cwd=ROOT,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -44,22 +42,25 @@ def report(found):
     for name, counts in found.items():
         print(tally("store: " + name, counts))
         assert counts["points"] and counts["checks"]
+        if OPERATIONS[name]().two_deep:
+            assert counts["second_points"] > counts["points"]
 
 
-@pytest.mark.parametrize(
-    ("name", "shard", "shards"),
-    [(name, shard, _SHARDS.get(name, 1)) for name in _LARGE for shard in range(_SHARDS.get(name, 1))],
-)
-def test_r2_s9_a_cut_leaves_the_old_or_the_new_state(name, shard, shards):
-    found = explored(name, shard=shard, shards=shards)
-    report(found)
-    if OPERATIONS[name]().two_deep:
-        assert found[name]["second_points"] > found[name]["points"]
+@pytest.mark.parametrize("name", _LARGE)
+def test_r2_s9_a_cut_leaves_the_old_or_the_new_state(name):
+    report(explored(name))
 
 
 @pytest.mark.parametrize("group", range(_GROUPS))
 def test_r2_s9_a_cut_leaves_the_old_or_the_new_state_in_the_rest(group):
     report(explored(*_SMALL[group::_GROUPS]))
+
+
+def test_a_cut_in_a_copy_of_the_chip_leaves_what_a_cut_in_a_run_of_its_own_does():
+    names = ("guard_last_place", "ring_forgive")
+    found = explored(*names)
+    again = explored(*["rerun:" + name for name in names])
+    assert [again["rerun:" + name] for name in names] == [found[name] for name in names]
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))

@@ -137,6 +137,10 @@ def test_weak_bytes_read_right_for_a_while_until_they_are_programmed_again():
 def test_every_kind_of_tear_can_be_mounted():
     chip = _chip()
     chip.record()
+    forks = []
+    chip.before_each = lambda operation, data: forks.append(
+        [chip.torn_fork(operation, data, torn) for torn in chip.torn_kinds(operation)]
+    )
     chip.program(0, bytes(1000))
     chip.erase(0)
     chip.erase(1)
@@ -144,13 +148,14 @@ def test_every_kind_of_tear_can_be_mounted():
     for index, operation in enumerate(chip.operations):
         kinds = chip.torn_kinds(operation)
         assert kinds[0] == "before" and kinds[-1] == "after" and len(set(kinds)) == len(kinds)
-        for torn in kinds:
+        for torn, fork in zip(kinds, forks[index]):
             other = _chip()
             other.cut_at(index, torn)
             with raises(PowerCut):
                 other.program(0, bytes(1000))
                 other.erase(0)
                 other.erase(1)
+            assert fork.powered and fork.state() == other.state()
 
 
 def test_images_forks_and_states():

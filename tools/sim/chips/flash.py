@@ -72,6 +72,7 @@ class NorFlash:
         self.misuses = []
         self.powered = True
         self.operations = None  # list once record() was called
+        self.before_each = None  # called with (operation as in `operations`, what is programmed or None) before each
         self.clear_counters()
         self._blank = _BLANK if sector_size == SECTOR_SIZE else memoryview(b"\xff" * sector_size)
         self._sectors = {}  # index -> its cells; blank sectors are absent
@@ -127,7 +128,7 @@ class NorFlash:
         """Turn ones into zeros. A one over a zero, or a program on a half-erased sector, is a misuse."""
         data = memoryview(data)
         self._check_range(address, len(data))
-        torn = self._begin(("program", address, len(data)))
+        torn = self._begin(("program", address, len(data)), data)
         if torn == "before":
             self._cut()
         self.programs += 1
@@ -216,6 +217,19 @@ class NorFlash:
         """Set reads, bytes_read, programs, bytes_programmed and erases to 0."""
         self.reads = self.bytes_read = self.programs = self.bytes_programmed = self.erases = 0
 
+    def torn_fork(self, operation, data, torn):
+        """A fork after a power cut in its next operation, power back on: what `before_each` was told of, torn."""
+        other = self.fork()
+        other.cut_at(0, torn)
+        try:
+            if operation[0] == "erase":
+                other.erase(operation[1])
+            else:
+                other.program(operation[1], data)
+        except PowerCut:
+            other.power_on()
+        return other
+
     def fork(self):
         """A chip of its own with the same contents, in memory, powered, counters at 0."""
         other = NorFlash(self.size, None, self.sector_size, self.strict)
@@ -295,9 +309,11 @@ class NorFlash:
         if self.strict:
             raise FlashMisuse(what)
 
-    def _begin(self, operation):
+    def _begin(self, operation, data=None):
         """Count an operation; returns how it is torn or None."""
         self._need_power()
+        if self.before_each:
+            self.before_each(operation, data)
         if self.operations is not None:
             self.operations.append(operation)
         if self._cut_in is None:
