@@ -19,9 +19,9 @@ def run(*arguments):
 
 def test_r6_operator_made_by_command_may_log_in_to_the_served_console(tmp_path):
     folder = str(tmp_path / "pps")
-    made = run("add-operator", "--data", folder, "an operator", "--random")
+    made = run("operator", "add", "--data", folder, "an operator", "--random")
     assert made.returncode == 0, made.stderr
-    again = run("add-operator", "--data", folder, "an operator", "--random")
+    again = run("operator", "add", "--data", folder, "an operator", "--random")
     assert again.returncode == 1 and "of this name" in again.stderr and "Traceback" not in again.stderr
 
     ports = ["--module-port", "0", "--enrol-port", "0", "--console-port", "0"]
@@ -45,6 +45,18 @@ def test_r6_operator_made_by_command_may_log_in_to_the_served_console(tmp_path):
         _, complaints = served.communicate(timeout=60)
     assert (served.returncode, complaints) == (0, "")
     assert (tmp_path / "pps").stat().st_mode & 0o077 == 0
+
+
+def test_r6_roles_are_given_and_listed_by_command(tmp_path):
+    folder = ["--data", str(tmp_path / "pps")]
+    assert run("operator", "add", *folder, "one", "--random").returncode == 0
+    assert run("operator", "add", *folder, "two", "--random", "--role", "installer").returncode == 0
+    last = run("operator", "role", *folder, "one", "--role", "read_only")
+    assert last.returncode == 1 and "the last operator" in last.stderr and "Traceback" not in last.stderr
+    assert "invalid choice" in run("operator", "role", *folder, "two", "--role", "king").stderr
+    assert run("operator", "role", *folder, "two", "--role", "operator").returncode == 0
+    assert run("operator", "disable", *folder, "one").returncode == 0
+    assert run("operator", "list", *folder).stdout.splitlines() == ["operator\ttwo", "operator\tone\t(disabled)"]
 
 
 def test_r6_port_that_is_taken_is_told(tmp_path):

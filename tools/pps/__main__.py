@@ -6,15 +6,17 @@ import getpass
 import json
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
 from pathlib import Path
 
 from tools.pps.errors import ServiceError
+from tools.pps.services.access import ROLES
 from tools.pps.settings import MailSettings, Settings, SmsSettings
 
+_COMMAND_LINE = "command line"
+"""Under this name the trail has what is done here."""
 _OPENAPI = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
 
@@ -49,15 +51,38 @@ def _parser():
     serve.add_argument("--sms-url", help="SMS gateway: POST {to, text}")
     serve.set_defaults(run=_serve)
 
-    operator = commands.add_parser("add-operator", help="somebody who may use the console")
-    operator.add_argument("--data", type=Path, required=True, metavar="DIR")
-    operator.add_argument("name")
-    operator.add_argument("--random", action="store_true", help="make a password and print it")
-    operator.set_defaults(run=_add_operator)
+    _add_operator_commands(commands)
 
     openapi = commands.add_parser("openapi", help="write docs/openapi.json")
     openapi.set_defaults(run=_write_openapi)
     return parser
+
+
+def _add_operator_commands(commands):
+    operator = commands.add_parser(
+        "operator",
+        help="who may use the console",
+        description="operator: everything; installer: issues credentials and enrolment codes; read_only: looks.",
+    )
+    actions = operator.add_subparsers(required=True, metavar="ACTION")
+    for name, help_text in (
+        ("add", "make an account"),
+        ("role", "change an account's role"),
+        ("password", "give an account another password"),
+        ("disable", "take an account away"),
+        ("list", "every account with its role"),
+    ):
+        action = actions.add_parser(name, help=help_text)
+        action.add_argument("--data", type=Path, required=True, metavar="DIR")
+        if name != "list":
+            action.add_argument("name", metavar="NAME")
+        if name in ("add", "role"):
+            action.add_argument(
+                "--role", choices=ROLES, default=ROLES[0] if name == "add" else None, required=name == "role"
+            )
+        if name in ("add", "password"):
+            action.add_argument("--random", action="store_true", help="make a password and print it")
+        action.set_defaults(run=_operator, action=name)
 
 
 def _serve(chosen):
@@ -106,23 +131,37 @@ async def _serve_until_told(settings):
     await server.stop()
 
 
-def _add_operator(chosen):
+def _operator(chosen):
     from tools.pps.db import Database
-    from tools.pps.services.operators import Operators
+    from tools.pps.services.operators import Operators, new_password
 
-    password = secrets.token_urlsafe(12) if chosen.random else getpass.getpass("Password: ")
+    random = getattr(chosen, "random", False)
+    password = None
+    if chosen.action in ("add", "password"):
+        password = new_password() if random else getpass.getpass("Password: ")
     chosen.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = Settings(chosen.data, database_url=os.environ.get("DATABASE_URL"))
     database = Database(settings.resolved_database_url())
     try:
         database.migrate()
-        Operators(database, lambda: int(time.time())).add(chosen.name, password)
+        operators = Operators(database, lambda: int(time.time()))
+        if chosen.action == "add":
+            operators.add(chosen.name, password, chosen.role, _COMMAND_LINE)
+        elif chosen.action == "role":
+            operators.set_role(chosen.name, chosen.role, _COMMAND_LINE)
+        elif chosen.action == "password":
+            operators.set_password(chosen.name, password, _COMMAND_LINE)
+        elif chosen.action == "disable":
+            operators.disable(chosen.name, _COMMAND_LINE)
+        else:
+            for each in operators.all():
+                print(each.role, each.name, *(["(disabled)"] if each.disabled_at is not None else []), sep="\t")
     except ServiceError as error:
         print(error.message, file=sys.stderr)
         return 1
     finally:
         database.close()
-    if chosen.random:
+    if random:
         print(password)
     return 0
 

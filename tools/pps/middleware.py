@@ -4,6 +4,7 @@ All of it is plain ASGI, so that a long poll still learns that its client has le
 """
 
 import asyncio
+import ipaddress
 import json
 import logging
 import traceback
@@ -77,6 +78,21 @@ class AddedHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def client_address(scope):
+    """Whom a request counts against: an IPv4 address, or the /64 of an IPv6 one, which one customer has whole."""
+    client = scope.get("client")
+    if not client:
+        return ""
+    try:
+        address = ipaddress.ip_address(client[0].partition("%")[0])
+    except ValueError:
+        return client[0][:64]
+    mapped = getattr(address, "ipv4_mapped", None)
+    if address.version == 4 or mapped:
+        return str(mapped or address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 class BodyLimit:

@@ -10,10 +10,11 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from tools.pps.console import views
+from tools.pps.console import staff_views, views
 from tools.pps.console.session import SessionCookie
 from tools.pps.errors import ServiceError
 from tools.pps.middleware import AddedHeaders, BodyLimit, ErrorBoundary
+from tools.pps.services.access import Forbidden
 
 _STATIC = Path(__file__).parent.with_name("static")
 
@@ -35,10 +36,11 @@ def build_console(services, key, enrol_host, *, behind_https=False):
     """The console's application. key: secret of its cookies; enrol_host: what a user types to enrol."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.services = services
-    app.state.cookie = SessionCookie(key, behind_https)
+    app.state.cookie = SessionCookie(key, behind_https, services.now)
     app.state.behind_https = behind_https
     app.state.enrol_host = enrol_host
     app.include_router(views.router)
+    app.include_router(staff_views.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_exception_handler(views.SignInNeeded, _sign_in)
     app.add_exception_handler(ServiceError, _service_error)
@@ -61,17 +63,20 @@ async def _sign_in(request, error):
     return RedirectResponse("/login" + ("" if here == "/" else "?next=" + quote(here)), 303)
 
 
-def _error_page(request, status, title, detail=None):
-    visit = views.visit_of(request)
-    return visit.page("error.html", status, title=title, detail=detail)
+def _error_page(request, status, title, detail=None, visit=None, refusal=None):
+    visit = visit or views.visit_of(request)
+    return visit.page("error.html", status, title=title, detail=detail, refusal=refusal)
 
 
 def _service_error(request, error):
+    visit = views.known_visit_of(request)
+    if isinstance(error, Forbidden):
+        return _error_page(request, error.status, "error_forbidden", visit=visit, refusal=error)
     if error.code == "forbidden":
-        return _error_page(request, error.status, "error_forbidden", "stale_form")
+        return _error_page(request, error.status, "error_forbidden", "stale_form", visit)
     if error.status == 404:
-        return _error_page(request, 404, "error_not_found")
-    return _error_page(request, error.status, "error_bad_request")
+        return _error_page(request, 404, "error_not_found", visit=visit)
+    return _error_page(request, error.status, "error_bad_request", visit=visit)
 
 
 def _not_found(request, error):

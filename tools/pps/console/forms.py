@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from tools.pps.services.contacts import clean_address
 from tools.pps.services.credentials import (
     CHANNEL_DEFAULT,
     GROUPS,
@@ -33,9 +34,6 @@ TASKS = {
     "everything": Scope(see=GROUPS, change=GROUPS, delete=GROUPS),
 }
 
-_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
-_PHONE = re.compile(r"\+?[0-9]{8,15}")
-
 
 @dataclass
 class IssueForm:
@@ -58,6 +56,16 @@ def blank_issue_form(task, language):
     return IssueForm(task, values, chosen, scope.recover)
 
 
+def fill_in_contact(form, module):
+    """Put the address that is registered for a module into its form."""
+    if module.contact_address is not None:
+        form.values |= {
+            "channel": module.contact_channel,
+            "recipient": module.contact_address,
+            "language": module.contact_language,
+        }
+
+
 def read_issue_form(posted, task, text):
     """(CredentialOrder or None, IssueForm). text: lookup of the language in which problems are told."""
     names = (*LIMITS, "channel", "recipient", "language", "lifetime", "lifetime_unit")
@@ -78,11 +86,8 @@ def read_issue_form(posted, task, text):
             form.problems["lifetime"] = text("problem_number", low=low, high=high)
         else:
             lifetime_s = lifetime * unit_s
-    recipient = values["recipient"]
-    if values["channel"] == "sms":
-        recipient = re.sub(r"[\s().-]", "", recipient)
-    pattern = {"email": _EMAIL, "sms": _PHONE}.get(values["channel"])
-    if pattern is None or not pattern.fullmatch(recipient) or values["language"] not in ("ja", "en"):
+    recipient = clean_address(values["channel"], values["recipient"])
+    if recipient is None or values["language"] not in ("ja", "en"):
         form.problems["recipient"] = text("problem_recipient")
     if not chosen and not form.recover:
         form.problems["scope"] = text("problem_scope")

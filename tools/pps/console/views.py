@@ -10,16 +10,61 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tools.pps.console import display
-from tools.pps.console.forms import ACTIONS, LIMITS, TASKS, UNIT_S, blank_issue_form, read_issue_form
+from tools.pps.console.forms import ACTIONS, LIMITS, TASKS, UNIT_S, blank_issue_form, fill_in_contact, read_issue_form
 from tools.pps.console.session import ConsoleSession, new_form_token, token_matches
 from tools.pps.console.text import LANGUAGES, choose_language, keys, lookup
 from tools.pps.errors import ServiceError
+from tools.pps.middleware import client_address
+from tools.pps.services.access import ROLES, may, require
 from tools.pps.services.credentials import GROUPS, ISSUES_A_DAY
 
 PAGE_SIZE = 50
 _LANGUAGE_COOKIE = "inkan_language"
 _YEAR_S = 365 * 24 * 3600
-_NOTICES = ("registered", "revoked", "withdrawn", "forgotten", "acknowledged", "repeated")
+SEARCH_LENGTH = 4
+"""Signs that somebody who does not see the whole fleet has to know of a module."""
+_NOTICES = (
+    "registered",
+    "revoked",
+    "withdrawn",
+    "forgotten",
+    "acknowledged",
+    "repeated",
+    "role_changed",
+    "disabled",
+    "saved",
+    "password_changed",
+)
+
+# Who may ask for a page: its function's name and an action of services/access.py. Of pages that are not here, those
+# that only show something are for those who see the fleet; those that change something are for nobody.
+_ACTIONS = {
+    "start": "look",
+    "modules": "look",
+    "module": "look",
+    "log_out": "look",
+    "account": "look",
+    "change_mail": "look",
+    "change_password": "look",
+    "issue_page": "issue",
+    "issue": "issue",
+    "offer_enrolment": "enrol",
+    "withdraw_enrolment": "enrol",
+    "register": "register",
+    "revoke": "revoke",
+    "forget": "forget",
+    "acknowledge_alarm": "acknowledge",
+    "change_contact": "contact",
+    "assign": "assign",
+    "unassign": "assign",
+    "outbox": "see_outbox",
+    "audit": "see_audit",
+    "users": "manage_users",
+    "add_user": "manage_users",
+    "change_role": "manage_users",
+    "disable_user": "manage_users",
+    "reset_password": "manage_users",
+}
 
 router = APIRouter()
 
@@ -36,6 +81,7 @@ _templates.globals.update(
     ACTIONS=ACTIONS,
     LIMITS=LIMITS,
     TASKS=TASKS,
+    ROLES=ROLES,
     UNITS=list(UNIT_S),
     CREDENTIAL_CHIPS=display.CREDENTIAL_CHIPS,
     EVENT_CHIPS=display.EVENT_CHIPS,
@@ -64,10 +110,23 @@ class Visit:
     session: ConsoleSession | None
     operator: object = None
     form: dict | None = None
+    renewed: ConsoleSession | None = None
+    """The session as it goes on, where the browser's cookie is to say so."""
 
     @property
     def text(self):
         return lookup(self.language)
+
+    def new_session(self, operator=None):
+        """A session that begins now, of an operator or of nobody yet."""
+        now = self.services.now()
+        if operator is None:
+            return ConsoleSession(new_form_token(), now, now)
+        return ConsoleSession(new_form_token(), now, now, operator.id, operator.session_epoch)
+
+    def may(self, action):
+        """Whether the operator's role allows an action. The pages show what is allowed; `_signed_in` sees to it."""
+        return self.operator is not None and may(self.operator.role, action)
 
     def page(self, template, status=200, **values):
         """A rendered page."""
@@ -76,20 +135,26 @@ class Visit:
             t=self.text,
             language=self.language,
             operator=self.operator,
+            may=self.may,
             form_token=self.session.form_token if self.session else "",
             here=self.request.url.path + ("?" + self.request.url.query if self.request.url.query else ""),
             now=self.services.now(),
-            open_alarms=self.services.fleet.open_alarm_count() if self.operator else 0,
+            open_alarms=self.services.fleet.open_alarm_count() if self.may("see_fleet") else 0,
             notice=notice if notice in _NOTICES else None,
             ago=lambda seconds: display.rough_duration(seconds, self.language),
             lasting=lambda seconds: display.exact_duration(seconds, self.language),
             **values,
         )
-        return HTMLResponse(content, status)
+        return self._renew(HTMLResponse(content, status))
 
     def go(self, path, notice=None):
         """A redirect after something was done."""
-        return RedirectResponse(path + (f"?notice={notice}" if notice else ""), 303)
+        return self._renew(RedirectResponse(path + (f"?notice={notice}" if notice else ""), 303))
+
+    def _renew(self, response):
+        if self.renewed is not None:
+            self.request.app.state.cookie.write(response, self.renewed)
+        return response
 
 
 def visit_of(request, operator=None, form=None):
@@ -106,12 +171,22 @@ async def _posted(request: Request):
         return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
-def _signed_in(request: Request):
+def known_visit_of(request):
+    """A Visit with its operator, where somebody is signed in."""
     visit = visit_of(request)
     if visit.session is not None and visit.session.operator_id is not None:
         visit.operator = visit.services.operators.of_session(visit.session.operator_id, visit.session.epoch)
+    return visit
+
+
+def _signed_in(request: Request):
+    visit = known_visit_of(request)
     if visit.operator is None:
         raise SignInNeeded
+    action = _ACTIONS.get(request.scope["endpoint"].__name__)
+    require(visit.operator, action or ("see_fleet" if request.method == "GET" else "unknown"))
+    if "x-inkan-live" not in request.headers:  # a page that follows the fleet by itself is nobody at work
+        visit.renewed = request.app.state.cookie.renewal(visit.session)
     return visit
 
 
@@ -150,7 +225,7 @@ def set_language(language: str, request: Request, next: str = "/"):
 @router.get("/login")
 def log_in_page(request: Request, next: str = "/"):
     visit = visit_of(request)
-    visit.session = ConsoleSession(new_form_token())
+    visit.session = visit.new_session()
     response = visit.page("login.html", next=local_path(next), name="", problem=None)
     request.app.state.cookie.write(response, visit.session)
     return response
@@ -162,9 +237,8 @@ def log_in(request: Request, form: Posted):
     if not token_matches(visit.session, form):
         raise ServiceError("forbidden", "stale_form")
     name, next_path = form.get("name", ""), local_path(form.get("next", "/"))
-    address = request.client.host if request.client else ""
     try:
-        operator = visit.services.operators.log_in(name, form.get("password", ""), address)
+        operator = visit.services.operators.log_in(name, form.get("password", ""), client_address(request.scope))
     except ServiceError as error:
         response = visit.page("login.html", 429, next=next_path, name=name, problem="throttled")
         response.headers["retry-after"] = str(error.retry_after_s)
@@ -172,14 +246,14 @@ def log_in(request: Request, form: Posted):
     if operator is None:
         return visit.page("login.html", 403, next=next_path, name=name, problem="wrong_login")
     response = visit.go(next_path)
-    session = ConsoleSession(new_form_token(), operator.id, operator.session_epoch)
-    request.app.state.cookie.write(response, session)
+    request.app.state.cookie.write(response, visit.new_session(operator))
     return response
 
 
 @router.post("/logout")
 def log_out(visit: Submitter):
     visit.services.operators.log_out(visit.operator.id)
+    visit.renewed = None
     response = visit.go("/login")
     visit.request.app.state.cookie.clear(response)
     return response
@@ -203,7 +277,13 @@ def register(visit: Submitter):
 
 def _modules_page(visit, status=200, search="", page=1, problem=None, serial="", name=""):
     page = _page_number(page)
-    rows, total = visit.services.fleet.modules(search, (page - 1) * PAGE_SIZE, PAGE_SIZE)
+    listed = None if visit.may("see_fleet") else visit.operator.id
+    if listed is not None and len(search.strip()) >= SEARCH_LENGTH:
+        listed, page = None, 1  # whoever can name a module finds it, but does not leaf through the fleet
+        rows, total = visit.services.fleet.modules(search.strip(), 0, PAGE_SIZE)
+        total = len(rows)
+    else:
+        rows, total = visit.services.fleet.modules(search, (page - 1) * PAGE_SIZE, PAGE_SIZE, assigned_to=listed)
     return visit.page(
         "modules.html",
         status,
@@ -231,6 +311,7 @@ def module(visit: Reader, serial: str):
         alarms=services.fleet.alarms(found.id),
         records=records,
         record_total=total,
+        assigned=services.operators.assigned_to(found.id) if visit.may("assign") else [],
     )
 
 
@@ -238,7 +319,12 @@ def module(visit: Reader, serial: str):
 def issue_page(visit: Reader, serial: str, task: str = "resident"):
     if task not in TASKS:
         raise ServiceError("not_found", "no such task")
-    return _issue_page(visit, serial, blank_issue_form(task, visit.language))
+    form = blank_issue_form(task, visit.language)
+    if form.recover:
+        require(visit.operator, "recover")
+    if visit.may("contact"):
+        fill_in_contact(form, visit.services.fleet.module(serial))
+    return _issue_page(visit, serial, form)
 
 
 @router.post("/modules/{serial}/issue")
@@ -247,6 +333,8 @@ def issue(visit: Submitter, serial: str):
     order, form = read_issue_form(visit.form, task if task in TASKS else "resident", visit.text)
     if order is None:
         return _issue_page(visit, serial, form, 422)
+    if order.scope.recover:
+        require(visit.operator, "recover")
     try:
         issued = visit.services.credentials.issue(serial, order, visit.operator.name)
     except ServiceError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.pps.services.audit import AuditTrail
+from tools.pps.services.contacts import Contacts
 from tools.pps.services.credentials import Credentials
 from tools.pps.services.enrolment import Enrolment
 from tools.pps.services.fleet import Fleet
@@ -27,6 +28,7 @@ class Services:
     fleet: Fleet
     credentials: Credentials
     enrolment: Enrolment
+    contacts: Contacts
     audit: AuditTrail
     outbox: Outbox
     operators: Operators
@@ -51,6 +53,7 @@ def build_services(database, authority, endpoints, *, channels=(), phone_url=Non
         fleet=Fleet(database, now),
         credentials=Credentials(database, now, wakeups, frozenset(channels), phone_url),
         enrolment=Enrolment(database, now, authority, endpoints),
+        contacts=Contacts(database, now),
         audit=AuditTrail(database, now),
         outbox=Outbox(database, now),
         operators=Operators(database, now),

@@ -7,7 +7,16 @@ from sqlalchemy.exc import IntegrityError
 
 from tools.pps.errors import ServiceError
 from tools.pps.identity import CONNECTION
-from tools.pps.models import HIGHEST, OPEN_STATUSES, USED_UP, Alarm, ConnectionCertificate, Credential, Module
+from tools.pps.models import (
+    HIGHEST,
+    OPEN_STATUSES,
+    USED_UP,
+    Alarm,
+    ConnectionCertificate,
+    Credential,
+    Module,
+    ModuleAssignment,
+)
 from tools.pps.services.common import (
     certificate_of,
     end_alarms,
@@ -105,9 +114,15 @@ class Fleet:
         with self._database.read() as session:
             return module_by_serial(session, serial)
 
-    def modules(self, search="", offset=0, limit=50):
-        """([(Module, newest open Credential or None, open alarms)], how many there are in all), by serial number."""
+    def modules(self, search="", offset=0, limit=50, assigned_to=None):
+        """([(Module, newest open Credential or None, open alarms)], how many there are in all), by serial number.
+
+        assigned_to: id of an operator whose list is wanted alone.
+        """
         matching = select(Module)
+        if assigned_to is not None:
+            assigned = select(ModuleAssignment.module_id).where(ModuleAssignment.operator_id == assigned_to)
+            matching = matching.where(Module.id.in_(assigned))
         if search:
             pattern = "%" + re.sub(r"([\\%_])", r"\\\1", search.lower()) + "%"
             matching = matching.where(

@@ -8,9 +8,10 @@ function busy(region) {
   return region.contains(document.activeElement) && document.activeElement.tagName !== "A";
 }
 
+// The header says that nobody is at work: a page left open does not keep its session alive.
 async function refresh() {
   if (document.hidden) return;
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  const answer = await fetch(location.href, { headers: { accept: "text/html", "x-inkan-live": "1" } });
   if (answer.redirected || answer.status === 401) {
     location.reload();
     return;
