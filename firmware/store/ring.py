@@ -23,6 +23,7 @@ _HEADER_CHAIN_AT = const(16)
 _HEADER_END = const(44)
 _TRIES = const(3)
 _MODE_CBC = const(2)
+_RECENT_SECTORS = const(2)
 
 
 class Ring:
@@ -33,6 +34,10 @@ class Ring:
     that is there; `broken_after_last`, slots behind the newest record that are
     neither blank nor valid; `chain_breaks`; `losses`, 1 if the ring was begun
     anew after all of it was lost.
+
+    A large ring is started with recent=True: it looks at no more than the newest
+    two sectors, further back only until there is a record. The older ones are
+    verified as `records` comes to them, which adds to `chain_breaks`.
     """
 
     def __init__(self, window, key64, ring_id, label, random):
@@ -62,31 +67,62 @@ class Ring:
 
     # Start-up
 
-    def start(self):
-        """Read all of the ring and follow its chain.
+    def start(self, recent=False):
+        """Read all of the ring, or with recent the end of it, and follow its chain.
 
         Writes nothing but, once more, the record or header that is newest: a
         power cut may have left it weak, and the next one is to continue it.
         """
         for _ in range(_TRIES):
-            self._read_all()
+            self._clear()
+            self._find_newest(recent)
+            if self._sequence:
+                self._next = self._used(self._sector_of(self._sequence))
+                self._read_all(_RECENT_SECTORS if recent else self._window.sector_count)
             if self._make_firm():
                 break
 
-    def _read_all(self):
-        self._clear()
+    def _find_newest(self, recent):
+        """Set the sequence of the newest sector; with recent, headers are taken by their looks until one is chosen."""
         count = self._window.sector_count
+        found = -1
+        if recent:
+            sequence = 0
+            head = self._slot[:_HEADER_CHAIN_AT]
+            for sector in range(count):
+                self._window.read(sector * self._window.sector_size, head)
+                if head[:4] == _HEADER_MAGIC and int.from_bytes(head[8:12], "little") > sequence:
+                    sequence = int.from_bytes(head[8:12], "little")
+                    found = sector
+            if found < 0:
+                return
+            header = self._read_header(found)
+            if header:
+                self._sequence, _, _, self.losses = header
+                return
         for sector in range(count):
             header = self._read_header(sector)
             if header and header[0] > self._sequence:
                 self._sequence = header[0]
                 self.losses = header[3]
-        if not self._sequence:
-            return
-        self._next = self._used(self._sector_of(self._sequence))
-        oldest = max(1, self._sequence - count + 1)
+
+    def _read_all(self, sectors):
+        """Walk over so many of the newest sectors; over more of them until there is a record."""
+        oldest = self._oldest()
+        first = max(oldest, self._sequence - sectors + 1)
+        while True:
+            self._read_from(first)
+            if not self.empty or first == oldest:
+                break
+            first = max(oldest, first - sectors)
+        if first > oldest:
+            self.first_number = 1
+            self._forget_first()
+
+    def _read_from(self, first):
+        self.chain_breaks = 0
         walk = _Walk(self)
-        for sequence in range(oldest, self._sequence + 1):
+        for sequence in range(first, self._sequence + 1):
             if self._follow(sequence, walk):
                 continue
             if not self._may_be_damaged(sequence):
@@ -162,25 +198,50 @@ class Ring:
 
     def chained(self, from_number=1):
         """As `records`, and with each the tag of the record before it, which it continues."""
-        count = self._window.sector_count
-        sequence = max(1, self._sequence - count + 1)
-        for later in range(self._sequence, sequence, -1):
-            header = self._read_header(self._sector_of(later))
-            if header and header[0] == later and header[1] <= from_number:
-                sequence = later
-                break
+        sequence = self._sequence_of(from_number)
         walk = _Walk(self)
+        slot = memoryview(bytearray(_SLOT_SIZE))
         while sequence <= self._sequence:
             sector = self._sector_of(sequence)
             header = self._read_header(sector)
             if header and header[0] == sequence:
-                walk.enter(header[1], header[2])
-                slot = memoryview(bytearray(_SLOT_SIZE))
+                breaks = walk.enter(header[1], header[2])
                 for place in range(1, _SLOTS):
                     self._window.read(sector * self._window.sector_size + place * _SLOT_SIZE, slot)
-                    if walk.step(slot) & 1 and walk.number >= from_number:
+                    found = walk.step(slot)
+                    breaks += found >> 1
+                    if found & 1 and walk.number >= from_number:
                         yield walk.number, self._decrypted(slot), walk.tag, walk.before
+                if self._is_old(sequence):
+                    self.chain_breaks += breaks
+                else:
+                    walk.lost()  # a sector that may go, or has gone meanwhile, tells nothing of a break
+            else:
+                self.chain_breaks += self._is_old(sequence)
+                walk.lost()
             sequence += 1
+
+    def _is_old(self, sequence):
+        """Whether a sector is whole for certain: neither the newest nor the one that is erased next."""
+        return self._sequence - self._window.sector_count + 1 < sequence < self._sequence
+
+    def _sequence_of(self, number):
+        """The newest sector that begins at a record or before it; the oldest one where none does."""
+        sequence = self._sequence
+        oldest = self._oldest()
+        while sequence > oldest:
+            header = self._read_header(self._sector_of(sequence))
+            if not header or header[0] != sequence:
+                sequence -= 1
+            elif header[1] <= number:
+                break
+            else:
+                # No sector has more than 31: so many before this one at the least.
+                sequence -= (header[1] - number + _SLOTS - 2) // (_SLOTS - 1)
+        return max(sequence, oldest)
+
+    def _oldest(self):
+        return max(1, self._sequence - self._window.sector_count + 1)
 
     # Writing
 
@@ -257,7 +318,7 @@ class Ring:
             raise FlashError()
         self._sequence = sequence
         self._next = 1
-        self._forget_first(sector)
+        self._forget_first()
 
     def _programmed(self, address):
         wanted = bytes(self._slot)
@@ -265,10 +326,9 @@ class Ring:
         self._window.read(address, self._slot)
         return self._slot == wanted
 
-    def _forget_first(self, sector):
-        """The sector that was just erased may have held the oldest record."""
-        oldest = max(1, self._sequence - self._window.sector_count + 1)
-        for sequence in range(oldest, self._sequence + 1):
+    def _forget_first(self):
+        """The sector that held the oldest record may be gone."""
+        for sequence in range(self._oldest(), self._sequence + 1):
             header = self._read_header(self._sector_of(sequence))
             if header and header[0] == sequence:
                 self.first_number = max(self.first_number, header[1])

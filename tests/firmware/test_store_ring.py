@@ -460,3 +460,85 @@ def test_a_record_that_does_not_take_goes_to_the_next_slot():
     with raises(FlashError):
         ring.append(_body(5))
     assert ring.head_number == 4
+
+
+# A start that looks at the end only
+
+
+def _both(device, sectors=_SECTORS):
+    """The ring started by reading all of it, and by reading its end."""
+    rings = []
+    for recent in (False, True):
+        ring = Ring(Window(device.fork(), _FIRST, sectors), _KEY, 1, _LABEL, CountingRandom())
+        ring.start(recent)
+        rings.append(ring)
+    return rings
+
+
+def _same_end(device):
+    whole, recent = _both(device)
+    for name in ("head_number", "head_tag", "first_number", "broken_after_last", "empty", "losses"):
+        assert getattr(whole, name) == getattr(recent, name), name
+    assert whole.last() == recent.last() and _numbers(whole) == _numbers(recent)
+    for number in (1, recent.first_number + 7, recent.head_number):
+        assert _numbers(whole, number) == _numbers(recent, number)
+    assert recent.append(b"next") == whole.append(b"next")
+    assert recent.head_tag == whole.head_tag
+    return recent
+
+
+def test_a_start_at_the_end_finds_what_a_whole_one_finds():
+    for count in (0, 1, 30, 31, 32, 62, 63, 100, _SECTORS * _PER_SECTOR, 130, 300):
+        _same_end(_filled(count))
+        if count:
+            device = _filled(count)
+            _tear(device, count)
+            _same_end(device)
+
+
+def test_a_start_at_the_end_goes_back_until_there_is_a_record():
+    device = _filled(40)
+    for _ in range(3 * _PER_SECTOR):
+        ring = _start(device)
+        device.cut_at(1 if ring._next == 32 else 0, ("bytes", 50, 0))
+        with raises(PowerCut):
+            ring.append(_body(41))
+        device.power_on()
+    assert _same_end(device).head_number == 41
+
+
+def test_a_start_at_the_end_is_not_led_astray_by_what_only_looks_like_a_header():
+    device = _filled(70)
+    false = bytearray(_get(device, _FIRST * SECTOR_SIZE))
+    memoryview(false)[8:12][:] = b"\xf0\xff\xff\xff"
+    device.load_sector(_FIRST + 3, false)
+    _same_end(device)
+
+
+def test_r26_what_a_start_at_the_end_did_not_see_is_noticed_when_it_is_read():
+    device = _filled(110)
+    device.flip_bit(_address(40) + 50, 0)
+    ring = _both(device)[1]
+    assert ring.chain_breaks == 0
+    assert _numbers(ring) == [number for number in range(1, 111) if number != 40]
+    assert ring.chain_breaks >= 1
+    device = _filled(110)
+    device.load_sector(_FIRST + 1, b"")
+    ring = _both(device)[1]
+    assert _numbers(ring) == [number for number in range(1, 111) if not 32 <= number < 63]
+    assert ring.chain_breaks >= 1
+
+
+def test_a_start_at_the_end_reads_little_of_a_large_ring():
+    sectors = 144
+    device = make_device()
+    ring = Ring(Window(device, 48, sectors), _KEY, 4, _LABEL, CountingRandom())
+    for number in range(1, 6 * _PER_SECTOR):
+        ring.append(_body(number))
+    device.clear_counters()
+    ring.start(True)
+    assert ring.head_number == 6 * _PER_SECTOR - 1
+    assert device.reads <= sectors + 25 and device.bytes_read <= 16 * sectors + 4 * SECTOR_SIZE
+    device.clear_counters()
+    assert next(ring.records(40))[0] == 40
+    assert device.reads <= 15
