@@ -9,6 +9,7 @@ from firmware import settings
 from firmware.errors import FieldError, SessionError, StoreError, TamperError
 
 _LAST_REQUEST = const(0x01)  # vault item: session id (8), request number (u32)
+_CONTRACT_NUMBER = const(0x14)
 _READINGS_KEY = const(0x21)
 _READINGS_KEY_SIZE = const(64)
 _CREDENTIAL_URL = const(0x51)
@@ -24,7 +25,8 @@ class Sessions:
     """What all sessions share, and the one place that commits to the vault once it is provisioned.
 
     readings is the Window of the readings ring; wipe_vault() leaves an empty vault, its purge pending.
-    connection_listeners are called when the connection was entered, deleted or wiped.
+    connection_listeners are called when the connection was entered, deleted or wiped, information_listeners after
+    whatever may have changed the unique information.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Sessions:
         self._readings = readings
         self.wipe_vault = wipe_vault
         self.connection_listeners = []
+        self.information_listeners = []
 
     def start(self):
         """Finish what a power cut left: a purge, a new server. Needs random bytes."""
@@ -80,16 +83,34 @@ class Sessions:
             self.finish_purge()
 
     def finish_purge(self):
-        """After a commit with the purge flag: erase the readings and commit a new key for them (S12)."""
+        """After a commit with the purge flag: erase the readings and commit without it (S12).
+
+        There is a new key then if there is a contract number: without one nothing is kept.
+        """
         if not self.vault.purge_pending:
             return
         info = self.read()
         self._readings.erase_not_blank()
         self.audit.record("purged", generation=self.vault.generation + 1)
-        self.vault.commit(info.with_changes({_READINGS_KEY: self.random(_READINGS_KEY_SIZE)}))
+        self.vault.commit(info.with_changes(self.with_key(info, {})))
+        self.notify_information()
+
+    def with_key(self, info, changes):
+        """{id: bytes or None}, with a readings' key added where what they lead to has a contract number and no key."""
+        for field_id in (_CONTRACT_NUMBER, _READINGS_KEY):
+            value = changes[field_id] if field_id in changes else info.get(field_id)
+            if (value is None) == (field_id == _CONTRACT_NUMBER):
+                return changes
+        changes = dict(changes)
+        changes[_READINGS_KEY] = self.random(_READINGS_KEY_SIZE)
+        return changes
 
     def notify_connection(self):
         for listener in self.connection_listeners:
+            listener()
+
+    def notify_information(self):
+        for listener in self.information_listeners:
             listener()
 
     def use_server(self, info):
@@ -206,7 +227,7 @@ class Session:
     def delete(self, request_number, expected_generation, group, field_ids=None):
         """Delete a whole group, or some fields of it. When it returns they are gone for good (R5).
 
-        Usage history and connection go as a whole only.
+        Usage history and connection go as a whole only. The usage history goes with the contract number.
         """
         self._need("delete", group)
         whole = self.fields(group)
@@ -217,8 +238,11 @@ class Session:
         for field_id in field_ids:
             if field_id not in whole:
                 raise SessionError("not_allowed")
-        purge = group == settings.GROUP_USAGE_HISTORY
         values = dict.fromkeys(field_ids)
+        purge = group == settings.GROUP_USAGE_HISTORY
+        if _CONTRACT_NUMBER in values and self._read().get(_READINGS_KEY):
+            purge = True
+            values[_READINGS_KEY] = None
         result = self._apply(request_number, expected_generation, "delete", values, group, purge)
         if group == settings.GROUP_CONNECTION:
             self._units.notify_connection()
@@ -242,6 +266,7 @@ class Session:
         self._tamper = None
         units.detection.clear()
         units.acquisition.settle_wipe()
+        units.notify_information()
         units.finish_purge()
         units.notify_connection()
         return Result(self.generation, self.changes_left, False)
@@ -260,7 +285,7 @@ class Session:
         if done:
             return done
         values[_LAST_REQUEST] = self._id + struct.pack("<I", request_number)
-        items = info.with_changes(values)
+        items = info.with_changes(values if purge else units.with_key(info, values))
         del values[_LAST_REQUEST]
         # Counted and in the audit trail before it is done; what a cut leaves undone is noted at the next start.
         units.attempts.count_change(self.door)
@@ -271,6 +296,7 @@ class Session:
             units.audit.note_undone()
             raise
         finally:
+            units.notify_information()
             units.acquisition.current()  # ends the credential with its last change
         units.finish_purge()
         return Result(self.generation, self.changes_left, False)

@@ -340,7 +340,7 @@ def test_s12_cuts_in_a_purge_of_the_usage_history():
         changed(device)
         rig = Rig(device)
         session = rig.open()
-        session.delete(1, session.generation, HISTORY)  # gives it a key
+        session.change(1, session.generation, {0x14: "PPS-1"})  # gives it a key
         for sector in (48, 49, 191):
             device.program(sector * 4096 + 128, b"half-hour values")
         told_key.append(get(device, 0x21))

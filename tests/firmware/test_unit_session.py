@@ -230,12 +230,13 @@ def test_r26_the_trail_names_fields_and_never_values():
 
 def test_s12_deleting_the_usage_history_erases_the_ring_and_its_key():
     rig, session = session_of()
-    session.delete(1, 1, HISTORY)  # gives the first key
+    session.change(1, 1, {0x14: "PPS-1"})
     key = get(rig.device, 0x21)
     assert len(key) == 64
     for sector in (48, 50, 191):
         rig.device.program(sector * 4096, b"usage")
-    session.change(2, session.generation, {0x11: "a"})
+    session.change(2, session.generation, {0x11: "a", 0x14: "PPS-2"})
+    assert get(rig.device, 0x21) == key
     result = session.delete(3, session.generation, HISTORY)
     assert result.generation == session.generation
     assert get(rig.device, 0x21) not in (None, key)
@@ -246,6 +247,35 @@ def test_s12_deleting_the_usage_history_erases_the_ring_and_its_key():
     assert "purged" in rig.events()
 
 
+def test_r5_s12_the_usage_history_goes_with_the_contract_number():
+    for fields in (None, [0x14]):
+        rig, session = session_of()
+        told = []
+        rig.sessions.information_listeners.append(lambda told=told, rig=rig: told.append(rig.store.vault.generation))
+        session.change(1, 1, {0x11: "a"})
+        assert get(rig.device, 0x21) is None  # without a contract number nothing is kept
+        session.change(2, 2, {0x14: "PPS-1"})
+        key = get(rig.device, 0x21)
+        assert len(key) == 64 and told == [2, 3]
+        rig.device.program(60 * 4096, b"usage")
+        session.delete(3, 3, CUSTOMER, [0x11])
+        assert get(rig.device, 0x21) == key and not rig.device.is_erased(60)
+        session.delete(4, session.generation, CUSTOMER, fields)
+        assert get(rig.device, 0x21) is None and rig.device.is_erased(60)
+        assert told[-2:] == [5, 6] and rig.events()[-2:] == ["delete", "purged"]
+        session.change(5, session.generation, {0x14: "PPS-1"})
+        assert get(rig.device, 0x21) not in (None, key)
+        assert "purged" not in rig.events()[-1:]
+
+
+def test_s12_without_a_contract_number_a_purge_leaves_no_key():
+    rig, session = session_of()
+    session.delete(1, 1, HISTORY)
+    assert rig.events()[-2:] == ["delete", "purged"] and get(rig.device, 0x21) is None
+    session.delete(2, session.generation, CUSTOMER)
+    assert rig.events()[-1] == "delete"  # there was nothing to purge
+
+
 def test_s12_a_purge_that_flash_failed_in_goes_on_with_the_next_use():
     rig, session = session_of()
 
@@ -254,12 +284,13 @@ def test_s12_a_purge_that_flash_failed_in_goes_on_with_the_next_use():
 
     erase = rig.store.readings.erase_not_blank
     rig.store.readings.erase_not_blank = fail
+    session.change(1, 1, {0x14: "PPS-1"})
     with raises(FlashError):
-        session.delete(1, 1, HISTORY)
+        session.delete(2, 2, HISTORY)
     assert rig.store.vault.purge_pending
     assert get(rig.device, 0x21) is None
     rig.store.readings.erase_not_blank = erase
-    session.change(2, session.generation + 1, {0x11: "a"})
+    session.change(3, session.generation + 1, {0x11: "a"})
     assert not rig.store.vault.purge_pending
     assert len(get(rig.device, 0x21)) == 64
 
