@@ -21,7 +21,7 @@ FILE_RANKS = {
     "boot.py": 6,
 }
 UNITS = (
-    "acquisition attempts audit clock control detection identity metering preferences reporting session "
+    "acquisition attempts audit clock control detection identity metering preferences readings reporting session "
     "sunspec unique_info"
 )
 FILE_RANKS.update((f"firmware/{name}.py", 3) for name in UNITS.split())
