@@ -523,6 +523,7 @@ async def test_r7_every_example_of_the_document_fits_the_schema():
         "poll": [schema.PollRequest, schema.PollAnswer, schema.PollAnswer],
         "ack": [schema.AckRequest, schema.AckAnswer],
         "audit": [schema.AuditRequest, schema.AuditAnswer],
+        "readings": [schema.ReadingsRequest, schema.ReadingsAnswer],
         "enrol": [schema.EnrolRequest, schema.EnrolAnswer],
     }
     found = {name: [] for name in models}

@@ -19,6 +19,7 @@ from tools.pps.wakeups import recheck
 
 VERSION = "1"
 _SWEEP_EVERY_S = 30
+_PARTITIONS_EVERY_S = 6 * 3600
 _RESTART_S = 5
 
 _NAME = re.compile(r"[a-z0-9_]{1,32}")
@@ -28,7 +29,11 @@ _HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 
 def module_app(services, identity_reader):
     """The application behind the listener with mutual TLS."""
 
-    app = _api(services, lambda: recheck(services.wakeups, services.credentials.news_versions))
+    app = _api(
+        services,
+        lambda: recheck(services.wakeups, services.credentials.news_versions),
+        lambda: _keep_partitions(services.readings),
+    )
     app.include_router(module_router)
     return ErrorBoundary(ModuleIdentityGate(BodyLimit(app), identity_reader, FACTORY_PATHS))
 
@@ -56,12 +61,19 @@ def openapi():
     app.include_router(phone_router)
     document = app.openapi()
     document["components"]["securitySchemes"] = {
-        "module": {"type": "mutualTLS", "description": "connection, or factory identity"}
+        "module": {"type": "mutualTLS", "description": "connection; the factory identity too where docs/api.md says so"}
     }
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            operation["security"] = [{"module": []}] if path in FACTORY_PATHS else []
+            operation["security"] = [{"module": []}] if path.startswith("/v1/module/") else []
     return document
+
+
+async def _keep_partitions(readings):
+    """Have the energy tables' next months ready and their oldest gone, for ever."""
+    while True:
+        await asyncio.to_thread(readings.keep_partitions)
+        await asyncio.sleep(_PARTITIONS_EVERY_S)
 
 
 async def _sweep(relay):

@@ -8,6 +8,7 @@ STATUS = {
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
+    "no_report_key": 409,
     "too_large": 413,
     "code_refused": 403,
     "too_many": 429,

@@ -23,11 +23,15 @@ from tools.pps.schema import (
     NumberedFrame,
     PollAnswer,
     PollRequest,
+    ReadingsAnswer,
+    ReadingsRequest,
     RelayAnswer,
     RelayClosed,
     RelayNext,
     RelayRequest,
+    ReportKeyRequest,
 )
+from tools.pps.services.taking import Report, SentRecord
 
 FACTORY_PATHS = frozenset(f"/v1/module/{name}" for name in ("hello", "poll", "ack", "audit", "relay"))
 
@@ -133,11 +137,30 @@ def acknowledge(body: AckRequest, services: Services, identity: Identity) -> Ack
     return AckAnswer(ok=True)
 
 
-@module_router.post("/audit", responses=_MODULE_ERRORS)
+@module_router.post("/audit", responses=_MODULE_ERRORS | _errors("bad_request", "conflict"))
 def audit(body: AuditRequest, services: Services, identity: Identity) -> AuditAnswer:
     """Store audit records, each number once."""
     records = [record.model_dump() for record in body.records]
-    return AuditAnswer(through=services.audit.take(identity, records))
+    return AuditAnswer(through=services.audit.take(identity, records, body.before))
+
+
+@module_router.post("/report_key", responses=_MODULE_ERRORS | _errors("bad_request", "conflict"))
+def report_key(body: ReportKeyRequest, services: Services, identity: Identity) -> AckAnswer:
+    """Learn the key by which a connection authenticates what it reports."""
+    services.readings.tell_key(identity, bytes.fromhex(body.key))
+    return AckAnswer(ok=True)
+
+
+@module_router.post("/readings", responses=_MODULE_ERRORS | _errors("bad_request", "conflict", "no_report_key"))
+def readings(body: ReadingsRequest, services: Services, identity: Identity) -> ReadingsAnswer:
+    """Store half-hour values, each once."""
+    records = tuple(
+        SentRecord(each.number, bytes.fromhex(each.body), bytes.fromhex(each.tag), bytes.fromhex(each.mac))
+        for each in body.records
+    )
+    before = bytes.fromhex(body.before)
+    report = Report(body.epoch, body.site, body.contract, body.head, body.oldest, before, records)
+    return ReadingsAnswer(epoch=body.epoch, through=services.readings.take(identity, report))
 
 
 @module_router.post("/relay", responses=_MODULE_ERRORS | _errors("bad_request", "conflict", "too_many"))

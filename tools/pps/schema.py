@@ -54,6 +54,13 @@ class CredentialState(Strict):
     ended: EndReason | None
 
 
+class EnergyState(Strict):
+    device: Literal["ok", "silent", "none", "unknown_map"]
+    report: Literal["ok", "no_site", "no_contract", "tampered", "waiting"]
+    waiting: Counter
+    newest_slot: Counter | None
+
+
 class State(Strict):
     generation: Counter
     boot_count: Counter
@@ -63,6 +70,7 @@ class State(Strict):
     audit_number: Counter
     tamper: Name | None
     credential: CredentialState | None
+    energy: EnergyState | None = None
 
 
 class HelloRequest(Strict):
@@ -200,6 +208,7 @@ class AuditRecord(Strict):
     sequence: Counter
     generation: Counter
     tag: _hex(28)
+    mac: _hex(16) | None = None
 
 
 def _need_ascending(numbers):
@@ -209,6 +218,7 @@ def _need_ascending(numbers):
 
 class AuditRequest(Strict):
     protocol: Literal[1]
+    before: _hex(28) | None = None
     records: Annotated[list[AuditRecord], Field(min_length=1, max_length=16)]
 
     @model_validator(mode="after")
@@ -218,6 +228,40 @@ class AuditRequest(Strict):
 
 
 class AuditAnswer(Strict):
+    through: Counter
+
+
+class ReportKeyRequest(Strict):
+    protocol: Literal[1]
+    key: _hex(32)
+
+
+class ReadingRecord(Strict):
+    number: Sequence
+    body: _hex(80)
+    tag: _hex(28)
+    mac: _hex(16)
+
+
+class ReadingsRequest(Strict):
+    protocol: Literal[1]
+    epoch: _hex(8)
+    site: Annotated[str, Field(pattern="^[0-9]{22}$")]
+    contract: Annotated[str, Field(pattern="^[0-9A-Z-]{1,20}$")]
+    head: Counter
+    oldest: _whole(1, 2**32) | None = None
+    before: _hex(28)
+    records: Annotated[list[ReadingRecord], Field(max_length=16)]
+
+    @model_validator(mode="after")
+    def _numbers_follow(self):
+        if any(later.number != earlier.number + 1 for earlier, later in itertools.pairwise(self.records)):
+            raise ValueError("numbers have to follow one another")
+        return self
+
+
+class ReadingsAnswer(Strict):
+    epoch: _hex(8)
     through: Counter
 
 

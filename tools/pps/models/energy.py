@@ -89,6 +89,7 @@ class ReadingsEpoch(Base):
     """Everything up to this number is here or was passed over."""
     highest: Mapped[Number] = mapped_column(default=0)
     """The highest number that is here."""
+    highest_tag: Mapped[bytes | None] = mapped_column(LargeBinary)
     newest_slot: Mapped[Number] = mapped_column(default=0)
     placed_through: Mapped[Number] = mapped_column(default=0)
     """Points up to this number have been placed."""
@@ -135,7 +136,10 @@ class ReadingRecord(Base):
 
 
 class SlotValues(Base):
-    """The energy of one half hour of a module, or of `span` of them that end with it. Wh; None = missing."""
+    """The energy of one half hour of a module, or of `span` of them that end with it. Wh; None = missing.
+
+    A half hour in which the contract number changed has a row for each contract's part of it.
+    """
 
     __tablename__ = "slot_values"
     __table_args__ = ({"postgresql_partition_by": "RANGE (slot)", "sqlite_with_rowid": False},)
@@ -143,6 +147,8 @@ class SlotValues(Base):
     module_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     """Half hours since 2000-01-01T00:00 UTC."""
+    contract: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """As in the record: a tag of the contract number that holds within an epoch."""
     span: Mapped[int]
     pv: Mapped[int | None]
     charged: Mapped[int | None]
@@ -162,16 +168,18 @@ class SlotValues(Base):
 
 
 class CircuitValues(Base):
-    """The branch circuits of a half hour."""
+    """The branch circuits of a half hour, or of `span` of them that end with it."""
 
     __tablename__ = "circuit_values"
     __table_args__ = ({"postgresql_partition_by": "RANGE (slot)", "sqlite_with_rowid": False},)
 
     module_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """The record that it comes from."""
+    span: Mapped[int]
     energies: Mapped[bytes] = mapped_column(LargeBinary)
     """Wh, u16 little-endian for each circuit."""
     quality: Mapped[int] = mapped_column(BigInteger)
     """Two bits a circuit."""
     epoch_id: Mapped[int]
-    number: Mapped[int] = mapped_column(BigInteger)

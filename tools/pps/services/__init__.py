@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tools.pps.energy_settings import EnergySettings
 from tools.pps.services.audit import AuditTrail
 from tools.pps.services.contacts import Contacts
 from tools.pps.services.credentials import Credentials
+from tools.pps.services.energy import Energy
 from tools.pps.services.enrolment import Enrolment
 from tools.pps.services.fleet import Fleet
 from tools.pps.services.operators import Operators
 from tools.pps.services.outbox import Outbox
+from tools.pps.services.readings import Readings
 from tools.pps.services.relay import Relay
+from tools.pps.services.sites import Sites
 from tools.pps.wakeups import Wakeups
 
 
@@ -33,15 +37,22 @@ class Services:
     outbox: Outbox
     operators: Operators
     relay: Relay
+    readings: Readings
+    sites: Sites
+    energy: Energy
 
 
-def build_services(database, authority, endpoints, *, channels=(), phone_url=None, clock=time.time):
+def build_services(
+    database, authority, endpoints, *, channels=(), phone_url=None, clock=time.time, energy_settings=None
+):
     """The services of one process.
 
     authority: signs for modules (`sign_connection_request`, `certificate_der`). endpoints: what enrolment tells
     a module (see Endpoints). channels: those of `email`, `sms` that a gateway delivers. phone_url: of the page for
-    phones, where there is one. clock: UTC seconds.
+    phones, where there is one. clock: UTC seconds. energy_settings: EnergySettings, None = the environment's.
     """
+    if energy_settings is None:
+        energy_settings = EnergySettings.from_environment()
 
     def now():
         return int(clock())
@@ -58,4 +69,7 @@ def build_services(database, authority, endpoints, *, channels=(), phone_url=Non
         outbox=Outbox(database, now),
         operators=Operators(database, now),
         relay=Relay(database, now, wakeups, Wakeups()),
+        readings=Readings(database, now, energy_settings),
+        sites=Sites(database, now),
+        energy=Energy(database, now, energy_settings),
     )

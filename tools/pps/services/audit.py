@@ -1,9 +1,18 @@
 """The modules' audit trails (R26) and the operators' actions."""
 
+import hmac
+
 from sqlalchemy import func, select
 
-from tools.pps.models import AuditRecord, Module, OperatorAction
+from tools.pps.errors import ServiceError
+from tools.pps.models import AuditRecord, Module, OperatorAction, ReportKey
 from tools.pps.services.common import module_of, raise_alarm
+
+
+def audit_mac(key, number, before, tag):
+    """`mac` of docs/api.md, hex. key: bytes; before and tag: hex."""
+    message = b"inkan audit" + number.to_bytes(4, "little") + bytes.fromhex(before) + bytes.fromhex(tag)
+    return hmac.digest(key, message, "sha256")[:16].hex()
 
 
 class AuditTrail:
@@ -11,9 +20,19 @@ class AuditTrail:
         self._database = database
         self._now = now
 
-    def take(self, identity, records):
-        """Store records (dicts as on the wire, numbers ascending), each number once. Returns `through`."""
+    def take(self, identity, records, before=None):
+        """Store records (dicts as on the wire, numbers ascending), each number once. Returns `through`.
+
+        before: tag of the record before the first one, hex, where the module says it. ServiceError conflict where that
+        or a MAC does not fit.
+        """
         now = self._now()
+        wrong = self._wrong(identity, records, before)
+        if wrong is not None:
+            with self._database.write() as session:
+                module = module_of(session, identity, lock=True)
+                raise_alarm(session, module, "audit_conflict", wrong, now)
+            raise ServiceError("conflict", "the chain of the records does not hold")
         with self._database.write() as session:
             module = module_of(session, identity, lock=True)
             module.last_seen_at = now
@@ -38,9 +57,44 @@ class AuditTrail:
                     if known[number] != record["tag"]:
                         raise_alarm(session, module, "audit_conflict", {"number": number}, now)
                 elif (number, record["tag"]) not in tags:
-                    session.add(AuditRecord(module_id=module.id, epoch=module.audit_epoch, received_at=now, **record))
+                    row = AuditRecord(module_id=module.id, epoch=module.audit_epoch, received_at=now, **record)
+                    row.before = before
+                    session.add(row)
+                before = record["tag"] if number + 1 in numbers else None
             module.audit_through = through
             return through
+
+    def _wrong(self, identity, records, before):
+        """What is wrong with the chain, for the alarm, or None."""
+        macs = any(record["mac"] is not None for record in records)
+        if before is None and not macs:
+            return None
+        with self._database.read() as session:
+            module = module_of(session, identity)
+            first = records[0]["number"]
+            query = select(AuditRecord.tag).where(
+                AuditRecord.module_id == module.id,
+                AuditRecord.epoch == module.audit_epoch,
+                AuditRecord.number == first - 1,
+            )
+            here = session.scalar(query)
+            key = session.scalar(select(ReportKey.key).where(ReportKey.fingerprint == identity.fingerprint))
+        if before is not None and here is not None and here != before:
+            return {"number": first, "reason": "before"}
+        if not macs:
+            return None
+        last = first - 1
+        for record in records:
+            number = record["number"]
+            if number != last + 1:
+                before = None  # a gap: what the record continues is not here
+            last = number
+            if record["mac"] is not None:
+                fits = key is not None and before is not None
+                if not fits or not hmac.compare_digest(audit_mac(key, number, before, record["tag"]), record["mac"]):
+                    return {"number": number, "reason": "mac"}
+            before = record["tag"]
+        return None
 
     def records(self, module_id=None, offset=0, limit=50, *, event=None, door=None, since=None, until=None):
         """([(AuditRecord, Module)], how many there are): newest first, of one module or of all.

@@ -6,7 +6,7 @@ from tools.pps.errors import ServiceError
 from tools.pps.identity import CONNECTION
 from tools.pps.models import Alarm, ConnectionCertificate, Message, Module, OperatorAction, RelayConversation
 
-_ONE_OPEN = ("rollback", "audit_conflict")
+_ONE_OPEN = ("rollback", "audit_conflict", "readings_rollback", "readings_conflict", "readings_foreign", "report_key")
 _LAST_WORDS_S = 30
 
 
