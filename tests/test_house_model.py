@@ -1,9 +1,14 @@
 """The virtual house's energy: nothing appears or is lost, whatever the weather and whoever drives."""
 
+import asyncio
 import random
 
 import pytest
 
+from firmware.drivers import DriverError
+from firmware.sunspec import Device
+from tools.sim.power.device import BAD_CRC, EXCEPTION, PANEL_BOARD, SILENT, PowerDevice
+from tools.sim.power.direct import Direct
 from tools.sim.power.house_model import (
     BATTERY_CHARGED,
     BATTERY_DISCHARGED,
@@ -90,3 +95,49 @@ def test_a_house_without_battery_and_ev_has_sun_and_grid():
     totals = [model.energy_ws(quantity, NEW_YEAR_S, last) for quantity in range(8)]
     assert totals[BATTERY_CHARGED : EV_DISCHARGED + 1] == [0, 0, 0, 0]
     assert totals[PV] + totals[BOUGHT] == totals[LOAD] + totals[SOLD] and min(totals[BOUGHT], totals[SOLD]) > 0
+
+
+def test_r22_forty_days_of_counters_are_the_integral_of_the_power_within_one_wh():
+    house = HouseModel(NEW_YEAR_S, seed=5, step_s=300, circuits=16)
+    now_s = NEW_YEAR_S
+    device = PowerDevice(house, lambda: now_s, kind=PANEL_BOARD, dc_scale=-2)
+    module = Device(Direct(device))
+    pauses = random.Random(5)
+    begun = circuits_begun = None
+
+    async def run():
+        nonlocal now_s, begun, circuits_begun
+        while now_s < NEW_YEAR_S + 40 * DAY_S:
+            await module.read()
+            if begun is None:
+                begun, circuits_begun = list(module.counters), list(module.circuits)
+            for quantity, wh in enumerate(module.counters):
+                assert abs(wh - begun[quantity] - house.energy_wh(quantity, NEW_YEAR_S, now_s)) < 1
+            for circuit, wh in enumerate(module.circuits):
+                used = house.energy_wh(FIRST_CIRCUIT + circuit, NEW_YEAR_S, now_s)
+                assert abs(wh - circuits_begun[circuit] - used) < 1
+            now_s += pauses.choice((10, 10.25, 1_800, 7_001, 50_000))
+
+    asyncio.run(run())
+
+
+def test_faults_come_without_a_line_as_with_one():
+    now_s = NEW_YEAR_S
+    device = PowerDevice(HouseModel(NEW_YEAR_S), lambda: now_s)
+    module = Device(Direct(device))
+
+    async def run():
+        await module.read()
+        for name, value, code in (
+            (SILENT, None, "modbus_timeout"),
+            (BAD_CRC, None, "modbus_bad_crc"),
+            (EXCEPTION, 4, "modbus_exception"),
+        ):
+            device.fault(name, value, times=1)
+            with pytest.raises(DriverError) as caught:
+                await module.read()
+            assert caught.value.code == code and module.state == "silent"
+            await module.read()
+            assert module.state == "ok" and module.counters == device.counted()
+
+    asyncio.run(run())

@@ -6,12 +6,6 @@ nothing here uses the house's own integral, so that tests can hold one against t
 
 import asyncio
 
-from pymodbus import FramerType
-from pymodbus.constants import ExcCodes
-from pymodbus.pdu import ExceptionResponse
-from pymodbus.server import ModbusSerialServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-
 from tools.sim.power.house_model import (
     BATTERY_CHARGED,
     BATTERY_DISCHARGED,
@@ -73,10 +67,10 @@ class PowerDevice:
     ):
         self.kind = kind
         self.serial = serial
+        self.address = address
         self.requests = 0  # that it understood
         self._house = house
         self._clock = clock
-        self._address = address
         self._base = base
         self._dc_scale = dc_scale
         self._meter_scale = meter_scale
@@ -92,9 +86,14 @@ class PowerDevice:
 
     async def start(self, path):
         """Listen at the pty that a module's `power_path` names."""
+        # Imported for whoever has a line; Direct has none.
+        from pymodbus import FramerType
+        from pymodbus.server import ModbusSerialServer
+        from pymodbus.simulator import DataType, SimData, SimDevice
+
         registers = SimData(self._base, count=_REGISTERS, values=0, datatype=DataType.REGISTERS, readonly=True)
         self._server = ModbusSerialServer(
-            SimDevice(id=self._address, simdata=[registers], action=self._answer),
+            SimDevice(id=self.address, simdata=[registers], action=self._answer),
             framer=FramerType.RTU,
             ignore_missing_devices=True,
             trace_packet=self._packet,
@@ -152,6 +151,24 @@ class PowerDevice:
         self.serial = serial
         self._wms = [start_wh * _WMS_IN_WH] * len(self._wms)
 
+    def take_fault(self):
+        """(name, value) of the fault that this request meets, or None; it counts as one."""
+        self.requests += 1
+        fault = self._fault
+        if fault and self._fault_times is not None:
+            self._fault_times -= 1
+            if self._fault_times <= 0:
+                self._fault = None
+        return fault
+
+    # Registers, where there is no line
+
+    def registers(self, first, count):
+        """Registers as they are now, or None where one of them is not there."""
+        image = self._image()
+        start = first - self._base
+        return image[start : start + count] if 0 <= start <= len(image) - count else None
+
     # Inside
 
     def _now_ms(self):
@@ -175,16 +192,13 @@ class PowerDevice:
             await asyncio.sleep(self._present[1] / 1000)
         image = self._image()
         registers[: len(image)] = image
-        return None if values is None else ExcCodes.ILLEGAL_FUNCTION
+        return None
 
     def _pdu(self, sending, pdu):
+        from pymodbus.pdu import ExceptionResponse
+
         if not sending:
-            self.requests += 1
-            self._present = self._fault
-            if self._fault and self._fault_times is not None:
-                self._fault_times -= 1
-                if self._fault_times <= 0:
-                    self._fault = None
+            self._present = self.take_fault()
         elif self._present and self._present[0] == EXCEPTION:
             refusal = ExceptionResponse(pdu.function_code, self._present[1], device_id=pdu.dev_id)
             refusal.transaction_id = pdu.transaction_id
@@ -217,7 +231,7 @@ class PowerDevice:
     def _common(self):
         title = "Virtual PCS" if self.kind == PCS else "Virtual panel board"
         body = _text("Inkan", 16) + _text(title, 16) + _text("", 8) + _text("1.0", 8) + _text(self.serial, 16)
-        return _model(1, [*body, self._address, _NOT_I16])
+        return _model(1, [*body, self.address, _NOT_I16])
 
     def _ports(self):
         """Two strings of panels, the battery, the EV."""
