@@ -20,6 +20,7 @@ EVENTS = (
     "tamper",
     "finding",  # damage that bars nothing
     "wiped",  # the way back from tamper
+    "report_refused",  # readings: 1 they contradict what the server has, 2 they are not this module's to report
 )
 DOORS = ("none", "keypad", "ble", "relay", "serial")
 
@@ -77,8 +78,11 @@ class AuditTrail:
         self._ring.append(body)
 
     def pending(self, after_number, limit):
-        """Yield at most `limit` records behind a number as docs/api.md has them in `audit`."""
-        for number, body, tag in self._ring.records(after_number + 1):
+        """Yield at most `limit` records behind a number as docs/api.md has them in `audit`.
+
+        In each is a `before` as well, the tag of the record before it, which is said once for all of them.
+        """
+        for number, body, tag, before in self._ring.chained(after_number + 1):
             if not limit:
                 return
             limit -= 1
@@ -96,6 +100,7 @@ class AuditTrail:
                 "sequence": sequence,
                 "generation": generation,
                 "tag": tag.hex(),
+                "before": before.hex(),
             }
 
     def has(self, event, detail):

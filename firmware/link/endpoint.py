@@ -13,15 +13,17 @@ _HTTPS_PORT = 443
 class Endpoint:
     """A server and who calls it.
 
-    host, port; ca and certificate DER; private_key 32 bytes; issuer: settings.ISSUER_... of what comes from there.
+    host, port; ca and certificate DER; private_key 32 bytes; issuer: settings.ISSUER_... of what comes from there;
+    takes_reports: it is the energy server.
     """
 
-    def __init__(self, url, ca, certificate, private_key, issuer):
+    def __init__(self, url, ca, certificate, private_key, issuer, takes_reports=False):
         self.host, self.port = split_url(url)
         self.ca = ca
         self.certificate = certificate
         self.private_key = private_key
         self.issuer = issuer
+        self.takes_reports = takes_reports
 
 
 def split_url(url):
@@ -62,10 +64,11 @@ def endpoints(role, read_body, identity):
 def _connection(role, info):
     url = info.get(unique_info.CREDENTIAL_URL)
     ca = info.get(unique_info.CA_CERTIFICATE)
+    energy_url = info.get(unique_info.ENERGY_URL)
+    energy_ca = info.get(unique_info.ENERGY_CA_CERTIFICATE) or ca
+    is_both = energy_url == url and energy_ca == ca
     if role == ENERGY:
-        energy_url = info.get(unique_info.ENERGY_URL)
-        energy_ca = info.get(unique_info.ENERGY_CA_CERTIFICATE) or ca
-        if energy_url == url and energy_ca == ca:
+        if is_both:
             return None
         url = energy_url
         ca = energy_ca
@@ -73,4 +76,5 @@ def _connection(role, info):
     private_key = info.get(unique_info.PRIVATE_KEY)
     if not (url and ca and certificate and private_key):
         return None
-    return Endpoint(url.decode(), ca, certificate, private_key, settings.ISSUER_CONNECTION)
+    takes_reports = is_both or role == ENERGY
+    return Endpoint(url.decode(), ca, certificate, private_key, settings.ISSUER_CONNECTION, takes_reports)

@@ -1,4 +1,4 @@
-"""The module's talk with one server: hello, poll, acknowledgement, audit (docs/api.md).
+"""The module's talk with one server: hello, poll, acknowledgement, audit, reports (docs/api.md).
 
 Trust in time (S15): only `now` of an answer to `hello`, with this request's nonce, within 10 s of it, from
 a server that the pinned CA vouches for and that was shown the module's certificate.
@@ -13,6 +13,7 @@ from firmware.errors import LinkError, TimeError
 from firmware.link import messages
 from firmware.link.endpoint import CREDENTIAL
 from firmware.link.http import HttpClient, StatusError, new_buffer
+from firmware.link.report import Report
 from firmware.link.transport import mutual_context, open_connection
 
 _POLL = "/v1/module/poll"
@@ -26,6 +27,7 @@ _TOO_MANY = const(429)
 _MAY_ASK = (429, 503)  # to be left alone
 _IDLE_POLL_MS = const(1_000)  # least time between polls that bring nothing
 _BODY_MAX_BYTES = const(7_168)  # of an audit request; leaves room for its head in the buffer
+_MAC_BYTES = const(16)
 
 
 async def _sleep_ms(duration_ms):
@@ -40,7 +42,7 @@ class ServerLink:
     acquisition, audit, clock: the units. state: callable, the dict `state` of hello. on_rollback: called when the
     server has seen more than there is (S10). random(size): bytes. date_help: coroutine function that is tried when
     dates of certificates do not fit, to learn the time by NTP; may raise LinkError. relay: the `Relay` whose frames
-    go this way, if any.
+    go this way, if any. reporter: the `Reporter` whose reports go this way while the endpoint takes them, if any.
 
     online, error (code or None), server_code (of the server's refusal, or None), issuer (settings.ISSUER_...):
     for screens; listeners are called when they change. Codes beside docs/architecture.md's: no_server (nothing to
@@ -62,6 +64,7 @@ class ServerLink:
         firmware_version,
         date_help=None,
         relay=None,
+        reporter=None,
         sleep_ms=_sleep_ms,
         limits=None,
         connect=open_connection,
@@ -80,6 +83,8 @@ class ServerLink:
         self._relay = relay
         if relay:
             relay.ready = self._relay_ready
+        self._reporter = reporter
+        self._report = None  # the Report to the server that is called, where that takes any
         self._sleep_ms = sleep_ms
         self._limits = limits
         self._connect = connect
@@ -98,6 +103,7 @@ class ServerLink:
         self._woken = False
         self._napping = False  # it waits for the answer to a phone
         self._held = False  # the server wants to be left alone
+        self._polled = False  # since the last report
         self._lent = None  # an Event while somebody else has the buffer, or waits for it: set once the link rests
 
         self.online = False
@@ -165,14 +171,27 @@ class ServerLink:
         if self._hello_due or left_ms <= 0:
             await self._hello()
         elif not self._is_credential_link:
-            return left_ms
+            if not self._report_is_due():
+                return min(left_ms, settings.REPORT_LOOK_MS) if self._report else left_ms
+            await self._tell_report()
         elif self._acknowledgement:
             await self._acknowledge()
         elif self._relay and self._relay.has_word:
             return await self._pass_on()
+        elif self._polled and self._report_is_due():
+            await self._tell_report()
         elif not await self._upload():
             return await self._poll()
         return 0
+
+    def _report_is_due(self):
+        return self._report is not None and self._report.is_due
+
+    async def _tell_report(self):
+        # However many there are: credentials come in between.
+        self._polled = False
+        await self._sleep_ms(0)
+        await self._report.step(self._client, len(self._buffer))
 
     async def _failed(self, error):
         """Note an error; returns the pause after it: doubling, jittered, or what the server asks for."""
@@ -204,9 +223,11 @@ class ServerLink:
             except LinkError:
                 continue
             if self._buffer is None:
-                self._buffer = bytearray(settings.LINK_HELLO_BUFFER_BYTES)
+                self._buffer = bytearray(settings.LINK_ENERGY_BUFFER_BYTES)
             self._client = HttpClient(endpoint.host, endpoint.port, context, self._buffer, self._limits, self._connect)
             self.issuer = endpoint.issuer
+            if self._reporter and endpoint.takes_reports and self._report is None:
+                self._report = Report(self._reporter, self._audit, self._clock)
             return
         self.issuer = settings.ISSUER_NONE
         raise LinkError("no_server")
@@ -218,6 +239,7 @@ class ServerLink:
         self._acknowledgement = None  # a poll says as much; a refused one will be offered again
         self._audit_through = 0
         self._failures = 0
+        self._report = None
 
     def _close(self):
         if self._client is not None:
@@ -243,6 +265,8 @@ class ServerLink:
         self._next_hello_ms = answered_ms + settings.LINK_HELLO_S * 1000
         self._audit_through = answer.audit_through
         self._audit_paused = False
+        if self._report:
+            self._report.hello()
         code = None
         if self._is_credential_link:
             try:
@@ -272,35 +296,53 @@ class ServerLink:
         """Send some audit records; False if there was nothing to send."""
         if self._audit_paused:
             return False
-        pieces, first = self._audit_request()
-        if first is None:
+        records = self._audit.pending(self._audit_through, settings.LINK_AUDIT_RECORDS)
+        record = next(records, None)
+        if record is None:
             return False
+        first = record["number"]
+        pieces = self._audit_request(record, records)
+        record = None
         try:
             through = messages.u32(await self._client.call(_AUDIT, pieces), "through", first)
         except LinkError:
             # Whatever is wrong with it, credentials go first.
             self._audit_paused = True
+            if self._report:
+                self._report.forget_key()
             raise
         self._audit_through = through
         return True
 
-    def _audit_request(self):
-        """(pieces of the body, number of the first record in it or None)."""
-        pieces = [b'{"protocol": %d, "records": [' % settings.LINK_PROTOCOL]
+    def _audit_request(self, record, others):
+        """Yield the pieces of the body: a record, and of the others what there is room for."""
+        mac = self._report.audit_mac() if self._report else None
+        before = record.pop("before")
+        yield b'{"protocol": %d, ' % settings.LINK_PROTOCOL
+        if mac:
+            yield b'"before": "%s", ' % before.encode()
+        yield b'"records": ['
         size = 0
-        first = None
-        for record in self._audit.pending(self._audit_through, settings.LINK_AUDIT_RECORDS):
+        while record:
+            if mac:
+                mac.reset()
+                mac.update(b"inkan audit")
+                mac.update(record["number"].to_bytes(4, "little"))
+                mac.update(bytes.fromhex(before))
+                mac.update(bytes.fromhex(record["tag"]))
+                record["mac"] = mac.digest()[:_MAC_BYTES].hex()
             piece = messages.encode(record)
             size += len(piece) + 1
-            if first is None:
-                first = record["number"]
-            elif size > _BODY_MAX_BYTES:
+            if size > _BODY_MAX_BYTES:
                 break
-            else:
-                pieces.append(b",")
-            pieces.append(piece)
-        pieces.append(b"]}")
-        return pieces, first
+            if size > len(piece) + 1:
+                yield b","
+            yield piece
+            piece = None
+            record = next(others, None)
+            if record:
+                before = record.pop("before")
+        yield b"]}"
 
     async def _pass_on(self):
         """Tell the server what a phone is to get; returns the pause after it."""
@@ -323,7 +365,8 @@ class ServerLink:
         """Wait for a credential, a revocation or a phone's frame; returns the pause after it."""
         issuer = self.issuer
         relay = self._relay
-        wait_s = settings.LINK_POLL_WAIT_S
+        self._polled = True
+        wait_s = 0 if self._report_is_due() else settings.LINK_POLL_WAIT_S
         if relay and relay.is_open:
             wait_s = settings.RELAY_POLL_WAIT_S
             if relay.answer_due:

@@ -23,6 +23,7 @@ class Endpoint:
         self.port = 443
         self.issuer = issuer
         self.ca = self.certificate = self.private_key = b""
+        self.takes_reports = issuer == settings.ISSUER_CONNECTION
 
 
 class Refusal:
@@ -35,7 +36,7 @@ class Refusal:
 
 
 class Server:
-    """Answers by `hello`, `poll`, `ack`, `audit`, `relay`: callables that are given the message.
+    """Answers by `hello`, `poll`, `ack`, `audit`, `relay`, `report_key`, `readings`: callables, given the message.
 
     They return a dict, a Refusal, None (no answer before `push`), or raise LinkError: the connection ends so.
     """
@@ -52,6 +53,8 @@ class Server:
         self.ack = lambda message: {"ok": True}
         self.audit = lambda message: {"through": message["records"][-1]["number"]}
         self.relay = lambda message: {"ok": True}
+        self.report_key = lambda message: {"ok": True}
+        self.readings = None
 
     def good_hello(self, message):
         state = message["state"]
@@ -63,9 +66,14 @@ class Server:
     def messages(self, name):
         return [message for _, found, message in self.requests if found == name]
 
+    @property
+    def has_open_request(self):
+        return self._waiting is not None
+
     def push(self, answer):
         """Answer the request that waits."""
-        self._waiting.put(answer)
+        waiting, self._waiting = self._waiting, None
+        waiting.put(answer)
 
     async def connect(self, host, port, context):
         await asyncio.sleep_ms(0)
@@ -131,7 +139,16 @@ class _Connection:
 class LinkRig:
     """`rig`: the module; `server`; `link`, whose pauses are in `pauses_ms` and take no time."""
 
-    def __init__(self, rig=None, role=CREDENTIAL, now=None, jitter=b"\x80\x00", rolled_back=None, relay=None):
+    def __init__(
+        self,
+        rig=None,
+        role=CREDENTIAL,
+        now=None,
+        jitter=b"\x80\x00",
+        rolled_back=None,
+        relay=None,
+        reporter=None,
+    ):
         self.rig = rig or module(now=now)
         self.server = Server(self.rig)
         self.endpoints = [Endpoint()]
@@ -157,6 +174,7 @@ class LinkRig:
             "1.2.3",
             self._help,
             relay,
+            reporter,
             self.sleep_ms,
             connect=self.server.connect,
         )
