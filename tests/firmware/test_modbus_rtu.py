@@ -242,5 +242,9 @@ def test_r22_a_late_answer_is_not_taken_for_the_next_one_s():
                 assert error.code == "modbus_timeout", late_ms
             line.answers = [[(5, answer(2, 2))]]
             assert await line.read(2) == b"\x00\x02\x00\x02", late_ms
+            line.answers = [[(5, answer(3, 3))]]
+            start = virtual_time.now_ms()
+            assert await line.read(3) == b"\x00\x03\x00\x03"
+            assert virtual_time.now_ms() - start < 100, "then the line is trusted again"
 
     virtual_time.run(scenario())

@@ -34,7 +34,7 @@ class Registers:
         self.image[2 * register : 2 * register + len(data)] = data
 
     async def read(self, address, register, count):
-        assert address == 1 and 1 <= count <= 125
+        assert address == 1 and 1 <= count <= 125 and 0 <= register <= 65_536 - count
         self.requests.append((register, count))
         if self.broken:
             raise self.broken
@@ -119,19 +119,22 @@ async def test_r22_every_quantity_from_its_place():
 async def test_r22_scale_factors_and_full_widths():
     line = Registers(
         common(),
-        ports(port(PV, 123_456_789_012_345), port(PV, 9), exponent=-1),
+        ports(port(PV, 9_876_543_210_987_654_321), port(PV, 9), exponent=-1),
         meter(0xFFFFFFFF, 0, exponent=-2),
         panel(7, 0xFFFFFFFE, exponent=2),
     )
     device = Device(line)
     await device.read()
-    assert device.counters == [12_345_678_901_235, None, None, None, None, 42_949_672, 0]
+    assert device.counters == [987_654_321_098_765_433, None, None, None, None, 42_949_672, 0]
     assert device.wraps[5:] == [42_949_672, 42_949_672]
     assert device.circuits == [700, 429_496_729_400] and device.circuits_wrap == 429_496_729_600
     line.set(common(), ports(port(PV, 5), port(EV, 1, 2), exponent=3), meter(7, 8, exponent=-0x8000))
     await device.read()
     assert device.counters == [5_000, None, None, 2_000, 1_000, None, None], "without a scale nobody knows what it is"
     assert device.circuits == []
+    line.set(common(), ports(port(PV, 5), exponent=11), meter(7, 8, exponent=-11))
+    await device.read()
+    assert device.counters == [None] * 7, "no device has such a scale"
 
 
 async def test_r22_the_map_is_found_at_each_base_and_in_any_order():
@@ -158,10 +161,11 @@ async def test_r22_the_first_model_of_a_kind_counts_and_other_ports_do_not():
     await device.read()
     assert device.counters == [(1 << 15) - 1, None, None, None, None, 1, 2], "sixteen ports are the most"
     assert max(count for _, count in line.requests) == 125
-    line.set(common(), ports(*blocks[:7], count=3), meter(1, 2))
+    line.set(common(), ports(*blocks[:7], count=3), model(202, bytes(20)), meter(1, 2))
     device = Device(line)
     await device.read()
     assert device.counters[0] == 3, "only the ports that the device says it has"
+    assert device.counters[5:] == [1, 2], "and no meter that is too short for one"
 
 
 async def test_r22_a_part_that_is_missing_is_no_reset():
@@ -194,6 +198,13 @@ async def test_r22_another_device_or_another_map_is_noticed_by_the_next_reading(
         await device.read()
         assert device.counters == [1234, 400, 300, 90, 70, 5_000_000, 1_234] and device.state == "ok"
     assert device.identity == identity_of("M" * 32, "", "S" * 32)
+    # The same device with other firmware: something else lies in the place of the ports, then of the meter.
+    line.set(common(), OTHER, OTHER, HOUSE[2], HOUSE[3])
+    await device.read()
+    for models in (HOUSE[:2] + (OTHER,) + HOUSE[2:], HOUSE[:3] + (OTHER,) + HOUSE[3:], HOUSE):
+        line.set(*models)
+        await device.read()
+        assert device.counters == [1234, 400, 300, 90, 70, 5_000_000, 1_234]
     line.base = 0
     await device.read()
     assert device.state == "ok"
@@ -215,14 +226,17 @@ async def test_r22_the_line_s_errors_come_through_and_nothing_is_made_of_them():
     for broken in ("modbus_timeout", "modbus_bad_crc", "modbus_bad_frame"):
         line.broken = LineError(broken)
         assert await fails(device) == broken and device.state == "silent"
+        line.broken = None
+        line.requests.clear()
+        await device.read()
+        assert device.state == "ok" and len(line.requests) > 3, "the map is looked for again after silence"
     line.broken = LineError("modbus_exception", 6)
     assert await fails(device) == "modbus_exception" and device.state == "silent", "it is busy"
     line.broken = LineError("modbus_exception", 2)
     assert await fails(device) == "unknown_map" and device.state == "unknown_map"
     line.broken = None
-    line.requests.clear()
     await device.read()
-    assert device.state == "ok" and len(line.requests) > 3, "the map is looked for again after silence"
+    assert device.state == "ok"
 
 
 async def test_r22_what_is_no_map_ends_in_time():
