@@ -47,8 +47,16 @@ def _parser():
     serve.add_argument("--phone-url", help="the phone's page as messages name it, where a proxy serves it")
     serve.add_argument("--smtp", metavar="HOST:PORT", help="mail server")
     serve.add_argument("--smtp-user", help="log in to it, after STARTTLS")
+    serve.add_argument(
+        "--smtp-tls", choices=("starttls", "tls", "none"), help="default: starttls with --smtp-user, else none"
+    )
+    serve.add_argument("--smtp-ca", metavar="FILE", help="CA of the mail server, PEM, in place of the system's")
     serve.add_argument("--mail-from", default="noreply@localhost", help="sender (default %(default)s)")
     serve.add_argument("--sms-url", help="SMS gateway: POST {to, text}")
+    serve.add_argument("--console-url", help="the console as mails about alarms name it")
+    serve.add_argument(
+        "--alarm-mails", type=int, default=6, metavar="N", help="to one operator within an hour (default %(default)s)"
+    )
     serve.set_defaults(run=_serve)
 
     _add_operator_commands(commands)
@@ -90,7 +98,9 @@ def _serve(chosen):
     if chosen.smtp:
         host, _, port = chosen.smtp.rpartition(":")
         password = os.environ.get("PPS_MAIL_PASSWORD")
-        mail = MailSettings(host, int(port), chosen.mail_from, chosen.smtp_user, password)
+        mail = MailSettings(
+            host, int(port), chosen.mail_from, chosen.smtp_user, password, chosen.smtp_tls, chosen.smtp_ca
+        )
     sms = SmsSettings(chosen.sms_url, os.environ.get("PPS_SMS_TOKEN")) if chosen.sms_url else None
     settings = Settings(
         chosen.data,
@@ -104,6 +114,8 @@ def _serve(chosen):
         phone_url=chosen.phone_url,
         mail=mail,
         sms=sms,
+        console_address=chosen.console_url,
+        alarm_mails_an_hour=max(chosen.alarm_mails, 1),
         console_behind_https=chosen.console_behind_https,
     )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

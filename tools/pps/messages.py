@@ -3,6 +3,8 @@
 No line begins with "From ": on the way of an e-mail that may become ">From ".
 """
 
+import datetime
+
 _TEXTS = {
     "ja": {
         "subject": "情報モジュール操作用のIDとパスワード",
@@ -56,12 +58,97 @@ Valid {lifetime}, {successes} times at most. Tell nobody.""",
     },
 }
 
+_LINKS = {
+    "ja": {
+        "subject": "情報モジュールの認証情報のお申し込み",
+        "email": """情報モジュール({serial})の認証情報のお申し込みを受け付けました。
+次のリンクを{minutes}分以内に開き、内容を確かめて発行してください。一度だけ使えます。
+
+{link}
+
+お心当たりのない場合は、何もなさらないでください。認証情報は発行されません。""",
+        "sms": "情報モジュール{serial}の認証情報({minutes}分以内、一度だけ): {link}",
+    },
+    "en": {
+        "subject": "Your request for an ID and password",
+        "email": """Somebody, probably you, asked for an ID and password for the information module {serial}.
+Open this link within {minutes} minutes, see what it is about and have them issued. It works once.
+
+{link}
+
+If it was not you, do nothing: nothing is issued then.""",
+        "sms": "ID and password for module {serial} (within {minutes} min, once): {link}",
+    },
+}
+
+_ALARMS = {
+    "ja": {
+        "subject": "警報: {kind} ({serial})",
+        "body": """新しい警報があります。
+
+{line}
+
+{link}""",
+        "digest_subject": "警報 {count}件",
+        "digest": """この1時間に送れる通数を超えたため、まとめてお知らせします。
+
+{lines}
+
+{link}""",
+        "more": "ほか{count}件",
+    },
+    "en": {
+        "subject": "Alarm: {kind} ({serial})",
+        "body": """There is a new alarm.
+
+{line}
+
+{link}""",
+        "digest_subject": "{count} alarms",
+        "digest": """More alarms than there may be mails within an hour, so here they are together.
+
+{lines}
+
+{link}""",
+        "more": "and {count} more",
+    },
+}
+_DIGEST_LINES = 50
+
 _UNITS = ((86400, "日間", "day"), (3600, "時間", "hour"), (60, "分間", "minute"), (1, "秒間", "second"))
 
 
-def subject(language):
-    """Subject line of an e-mail."""
-    return _TEXTS[language]["subject"]
+def subject(language, kind="credential", text=""):
+    """Subject line of an e-mail. That of alarms is the first line of their text, see `alarm_message`."""
+    if kind in ("alarm", "alarms"):
+        return text.partition("\n")[0]
+    return (_LINKS if kind == "link" else _TEXTS)[language]["subject"]
+
+
+def link_message(channel, language, serial, minutes, link):
+    """The text that brings a resident the link to the page where a credential is issued."""
+    return _LINKS[language][channel].format(serial=serial, minutes=minutes, link=link)
+
+
+def alarm_message(language, alarms, link):
+    """What an operator gets about alarms, [(kind in words, serial, UTC seconds)]. Names no resident.
+
+    One alarm has a text of its own, several are listed.
+    """
+    texts = _ALARMS[language]
+    lines = [f"{_utc(at)}  {serial}  {kind}" for kind, serial, at in alarms[:_DIGEST_LINES]]
+    if len(alarms) == 1:
+        kind, serial, _ = alarms[0]
+        head = texts["subject"].format(kind=kind, serial=serial)
+        return head + "\n\n" + texts["body"].format(line=lines[0], link=link)
+    if len(alarms) > _DIGEST_LINES:
+        lines.append(texts["more"].format(count=len(alarms) - _DIGEST_LINES))
+    head = texts["digest_subject"].format(count=len(alarms))
+    return head + "\n\n" + texts["digest"].format(lines="\n".join(lines), link=link)
+
+
+def _utc(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def duration(seconds, language):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -11,10 +12,12 @@ import uvicorn
 
 from tools.pps.app import console_app, module_app, public_app
 from tools.pps.ca import DevelopmentCa
+from tools.pps.console.text import alarm_words
 from tools.pps.db import Database
 from tools.pps.delivery import deliver
 from tools.pps.identity import IdentityReader
 from tools.pps.services import build_services
+from tools.pps.services.alarm_mail import AlarmMail
 from tools.pps.services.credentials import CredentialOrder
 from tools.pps.services.enrolment import Endpoints
 from tools.pps.tls_protocol import TlsProtocol
@@ -22,7 +25,11 @@ from tools.pps.tls_protocol import TlsProtocol
 _KEEP_ALIVE_S = 75
 _GRACE_S = 5
 _STOP_LOOK_S = 0.3
+_ALARM_LOOK_S = 2
+_RESTART_S = 5
 _LOCAL_OPERATOR = "virtual house"
+
+_log = logging.getLogger("inkan.pps")
 
 
 class PpsServer:
@@ -105,8 +112,14 @@ class PpsServer:
             ]
             await asyncio.gather(*(listener.start() for listener in self._listeners))
             if channels:
-                delivery = deliver(self.services.outbox, settings.mail, settings.sms)
-                self._tasks.append(asyncio.create_task(delivery))
+                outbox = self.services.outbox
+                self._tasks.append(_for_ever(lambda: deliver(outbox, settings.mail, settings.sms)))
+            if settings.mail:
+                link = settings.console_address or self.console_url
+                alarm_mail = AlarmMail(
+                    self._database, self.services.now, alarm_words, link, settings.alarm_mails_an_hour
+                )
+                self._tasks.append(_for_ever(lambda: _repeat(alarm_mail.collect, _ALARM_LOOK_S)))
             undo.pop_all()
 
     async def stop(self):
@@ -201,6 +214,27 @@ class _Listener:
                 if not state.tasks and not connection.transport.get_write_buffer_size():
                     connection.transport.abort()
         await self._task
+
+
+def _for_ever(work):
+    """A task that runs work(), a coroutine, and again after a while should it fail."""
+
+    async def run():
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                # The class alone: the text of an error may hold what was to be stored or sent.
+                _log.error("background work ended: %s", type(error).__name__)
+            await asyncio.sleep(_RESTART_S)
+
+    return asyncio.create_task(run())
+
+
+async def _repeat(work, every_s):
+    while True:
+        await asyncio.to_thread(work)
+        await asyncio.sleep(every_s)
 
 
 def _bind(host, port):

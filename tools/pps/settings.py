@@ -10,13 +10,20 @@ _PHONE_PAGE = Path(__file__).resolve().parents[2] / "build" / "phone"
 
 @dataclass(frozen=True)
 class MailSettings:
-    """An SMTP server. With `user`, STARTTLS and a login come first."""
+    """An SMTP server. `tls`: "starttls" (RFC 3207), "tls" from the first byte (RFC 8314) or "none"; left out, it is
+    STARTTLS where somebody logs in, else none. `ca_file`: PEM of another CA than the system's."""
 
     host: str
     port: int
     sender: str
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    tls: str | None = None
+    ca_file: str | None = None
+
+    @property
+    def security(self):
+        return self.tls or ("starttls" if self.user is not None else "none")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,10 @@ class Settings:
     energy_ca_der: bytes | None = field(default=None, repr=False)
     mail: MailSettings | None = None
     sms: SmsSettings | None = None
+    console_address: str | None = None
+    """The console as mails about alarms name it; left out, it is where it listens."""
+    alarm_mails_an_hour: int = 6
+    """At most so many to one operator; what comes above goes together into the next."""
     console_behind_https: bool = False
     """Browsers reach the console by HTTPS (a proxy before it): its cookies are then marked so."""
 

@@ -467,6 +467,11 @@ def keys():
     return _TEXTS.keys()
 
 
+def alarm_words(kind, language):
+    """An alarm's kind in words, or itself where there are none."""
+    return lookup(language)(f"alarm_{kind}") if f"alarm_{kind}" in keys() else kind
+
+
 def translations(key):
     """The texts of a key, in the order of LANGUAGES."""
     return _TEXTS[key]

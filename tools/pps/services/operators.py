@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from tools.pps.errors import ServiceError
-from tools.pps.models import LoginFailure, Module, ModuleAssignment, Operator
+from tools.pps.models import AlarmNotice, LoginFailure, Module, ModuleAssignment, Operator
 from tools.pps.services.access import OPERATOR, ROLES
 from tools.pps.services.common import module_by_serial, note_action
 from tools.pps.services.contacts import EMAIL
@@ -76,6 +76,7 @@ class Operators:
                 operator.disabled_at = self._now()
                 operator.session_epoch += 1
                 operator.alarm_mail = False
+                _drop_notices(session, operator)
                 note_action(session, self._now(), by, "operator_disabled", name=name)
 
     def set_password(self, name, password, by):
@@ -100,6 +101,8 @@ class Operators:
             operator.mail = address or None
             operator.language = language
             operator.alarm_mail = alarm_mail
+            if not alarm_mail:
+                _drop_notices(session, operator)
             note_action(session, self._now(), operator.name, "mail_changed", alarms=alarm_mail)
 
     # Installers' modules
@@ -198,6 +201,11 @@ class Operators:
 def new_password():
     """A password to hand over once: 16 characters, 96 bits."""
     return secrets.token_urlsafe(12)
+
+
+def _drop_notices(session, operator):
+    waiting = (AlarmNotice.operator_id == operator.id) & AlarmNotice.message_id.is_(None)
+    session.execute(delete(AlarmNotice).where(waiting))
 
 
 def _check_role(role):
