@@ -53,6 +53,7 @@ class Esp32S3Chip:
 
     POWER_TX = 1
     POWER_RX = 2
+    POWER_FORM = (9_600, 8, 0, 1)  # what the device at the line's other end is set to; 0 is even parity
 
     lcd = None
     keys = None
@@ -60,7 +61,7 @@ class Esp32S3Chip:
 
     def __init__(self, flash, access_points, unique_id=b"\x02\x00\x00\x00\x00\x01"):
         self.flash = flash
-        self.power_line = Uart()
+        self.power_line = Uart(self.POWER_FORM)
         self.radio = Radio(access_points)
         self.ble = None  # there once the firmware switched it on, see Module.ble
         self.unique_id = unique_id

@@ -3,7 +3,8 @@
 A bridge to USB: the pty is what the computer behind it has as /dev/ttyACM0. Or an RS-485 transceiver: the pty is what
 the power control device has (tools/sim/power/device.py).
 
-The line has no handshake: what comes while nobody takes it is lost, and `lost` counts it, as an overrun does.
+The line has no handshake: what comes while nobody takes it is lost, and `lost` counts it, as an overrun does. So is
+what passes while the two ends are set up differently.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ _READ_BYTES = 4096
 class Uart:
     """`path` is there from open() to close(). form: how the firmware set it up, None where it did not.
 
+    other_form: how the other end is set up, None where it follows, as a bridge does.
     `connect` gives it the firmware's end: a callable that takes what comes from the pty.
     """
 
-    def __init__(self):
+    def __init__(self, other_form=None):
         self.path = None
+        self.other_form = other_form
         self.form = None
         self.lost = 0
         self._receive = None
@@ -54,12 +57,16 @@ class Uart:
     def send(self, data):
         """What the firmware sends."""
         sent = 0
-        if self.path is not None:
+        if self.path is not None and self._understood:
             with contextlib.suppress(BlockingIOError):
                 sent = os.write(self._master, data)
         self.lost += len(data) - sent
 
+    @property
+    def _understood(self):
+        return self.other_form in (None, self.form)
+
     def _came(self):
         data = os.read(self._master, _READ_BYTES)
-        if self._receive:
+        if self._receive and self._understood:
             self._receive(data)
