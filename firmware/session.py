@@ -1,5 +1,6 @@
 """Sessions (R8, R11, R15, R16, S6): what an authenticated user may see, change and delete."""
 
+import hashlib
 import struct
 from collections import namedtuple
 
@@ -9,10 +10,12 @@ from firmware import settings
 from firmware.errors import FieldError, SessionError, StoreError, TamperError
 
 _LAST_REQUEST = const(0x01)  # vault item: session id (8), request number (u32)
+_CONTRACT_SERVER = const(0x02)  # likewise: whose the contract number is, first 8 bytes of SHA-256 of a CA certificate
 _CONTRACT_NUMBER = const(0x14)
 _READINGS_KEY = const(0x21)
 _READINGS_KEY_SIZE = const(64)
 _CREDENTIAL_URL = const(0x51)
+_CA_CERTIFICATE = const(0x53)
 _NEEDED_FOR_CONNECTION = (0x51, 0x53, 0x54, 0x55)  # URL, CA, certificate, key
 _ID_SIZE = const(8)
 _U32_MAX = const(0xFFFFFFFF)
@@ -208,7 +211,10 @@ class Session:
         return self._apply(request_number, expected_generation, "change", self._checked(changes), 0)
 
     def change_connection(self, request_number, expected_generation, fields):
-        """Replace the whole connection; for enrolment, which has tried it out. Values as for `change`."""
+        """Replace the whole connection; for enrolment, which has tried it out. Values as for `change`.
+
+        The contract number goes if it was entered under another CA: it is another PPS's (S20).
+        """
         self._need("change", settings.GROUP_CONNECTION)
         group = self.fields(settings.GROUP_CONNECTION)
         for field_id in fields:
@@ -285,8 +291,10 @@ class Session:
         if done:
             return done
         values[_LAST_REQUEST] = self._id + struct.pack("<I", request_number)
+        _bind_contract(info, values)
         items = info.with_changes(values if purge else units.with_key(info, values))
         del values[_LAST_REQUEST]
+        values.pop(_CONTRACT_SERVER, None)
         # Counted and in the audit trail before it is done; what a cut leaves undone is noted at the next start.
         units.attempts.count_change(self.door)
         units.audit.record(event, self.door, subject, 0, sorted(values), self.generation + 1)
@@ -348,3 +356,19 @@ class Session:
         if units.clock.uptime_ms() - self._touched_ms >= settings.SESSION_IDLE_MS:
             return "idle"
         return None
+
+
+def _bind_contract(info, values):
+    """Add to what is about to be committed whose the contract number is (S20): the PPS's that the module reports to."""
+    if _CONTRACT_NUMBER in values:
+        contract = values[_CONTRACT_NUMBER]
+        ca = contract and info.get(_CA_CERTIFICATE)
+    else:
+        contract = info.get(_CONTRACT_NUMBER)
+        ca = values.get(_CA_CERTIFICATE)
+        if not contract or not ca:
+            return  # without a connection it stays whose it was
+    server = hashlib.sha256(ca).digest()[:8] if ca else None
+    if _CONTRACT_NUMBER not in values and info.get(_CONTRACT_SERVER) not in (None, server):
+        values[_CONTRACT_NUMBER] = server = None
+    values[_CONTRACT_SERVER] = server

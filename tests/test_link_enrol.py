@@ -294,7 +294,7 @@ def test_r27_answers_of_the_wrong_shape_are_named(tmp_path):
 # A server that enrols and is not there, or does not take its own certificate
 
 
-def test_sa_not_proved_at_a_server_under_another_ca(tmp_path):
+def test_s20_sa_not_proved_at_a_server_under_another_ca(tmp_path):
     fake = FakePps(tmp_path)
     with fake.running(server_ca=Authority("PPS CA")):
         result = enrol(fake.host)
@@ -302,25 +302,25 @@ def test_sa_not_proved_at_a_server_under_another_ca(tmp_path):
     assert not fake.hellos
 
 
-def test_sa_not_proved_when_the_certificate_is_of_another_ca(pps):
+def test_s20_sa_not_proved_when_the_certificate_is_of_another_ca(pps):
     pps.sign = lambda request: Authority("PPS CA").module(SERIAL, request.public_key())[0]
     result = enrol(pps.host)
     assert (result["error"], result["detail"]) == ("not_proved", "tls_client")
 
 
-def test_sa_not_proved_with_another_nonce(pps):
+def test_s20_sa_not_proved_with_another_nonce(pps):
     pps.change_hello = replaced("nonce", lambda old: old[::-1])
     result = enrol(pps.host)
     assert (result["error"], result["detail"]) == ("not_proved", "bad_answer")
 
 
-def test_sa_not_proved_to_a_server_that_refuses(pps):
+def test_s20_sa_not_proved_to_a_server_that_refuses(pps):
     pps.change_hello = lambda message: answer({"error": {"code": "forbidden", "message": "m"}}, "403 Forbidden")
     result = enrol(pps.host)
     assert (result["error"], result["detail"]) == ("not_proved", "status")
 
 
-def test_sa_not_proved_where_nobody_is(tmp_path):
+def test_s20_sa_not_proved_where_nobody_is(tmp_path):
     fake = FakePps(tmp_path)
     fake.url_host = "nowhere.invalid"
     with fake.running():
@@ -364,7 +364,7 @@ def test_sa_what_was_mistyped_is_found_before_anything_is_sent(pps):
     assert not pps.requests
 
 
-def test_r27_a_server_that_hangs_is_left(tmp_path):
+def test_s20_r27_a_server_that_hangs_is_left(tmp_path):
     stranger = write_pem(tmp_path / "stranger.pem", *Authority("stranger").server())
     with TlsServer(lambda connection: server.closing.wait(), stranger) as server:
         assert enrol(f"localhost:{server.port}", limits=[10_000, 150, 10_000])["error"] == "timeout"

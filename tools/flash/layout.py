@@ -44,6 +44,7 @@ PROVISIONED_LABEL = b"inkan provisioned"
 # Items of each kind of body: id -> (name, how to read it). Secret ones are never printed.
 FIELDS = {
     0x01: ("last_request", "bytes"),
+    0x02: ("contract_server", "bytes"),
     0x11: ("customer_name", "text"),
     0x12: ("postal_code", "text"),
     0x13: ("address", "text"),
