@@ -66,7 +66,7 @@ class AuditTrail:
 
     def _wrong(self, identity, records, before):
         """What is wrong with the chain, for the alarm, or None."""
-        macs = any(record["mac"] is not None for record in records)
+        macs = any(record.get("mac") is not None for record in records)
         if before is None and not macs:
             return None
         with self._database.read() as session:
@@ -89,7 +89,7 @@ class AuditTrail:
             if number != last + 1:
                 before = None  # a gap: what the record continues is not here
             last = number
-            if record["mac"] is not None:
+            if record.get("mac") is not None:
                 fits = key is not None and before is not None
                 if not fits or not hmac.compare_digest(audit_mac(key, number, before, record["tag"]), record["mac"]):
                     return {"number": number, "reason": "mac"}
