@@ -10,13 +10,15 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from tools.pps.console import staff_views, views
+from tools.pps.console import energy_views, staff_views, views
 from tools.pps.console.session import SessionCookie
 from tools.pps.errors import ServiceError
 from tools.pps.middleware import AddedHeaders, BodyLimit, ErrorBoundary
 from tools.pps.services.access import Forbidden
 
 _STATIC = Path(__file__).parent.with_name("static")
+CHARTS = Path(__file__).resolve().parents[3] / "build" / "console"
+"""Where the set-up puts Chart.js."""
 
 _HEADERS = [
     (
@@ -32,14 +34,21 @@ _HEADERS = [
 ]
 
 
-def build_console(services, key, enrol_host, *, behind_https=False):
-    """The console's application. key: secret of its cookies; enrol_host: what a user types to enrol."""
+def build_console(services, key, enrol_host, *, behind_https=False, charts=CHARTS):
+    """The console's application. key: secret of its cookies; enrol_host: what a user types to enrol.
+
+    charts: folder with chart.js; where there is none the energy pages have tables alone.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.services = services
     app.state.cookie = SessionCookie(key, behind_https, services.now)
     app.state.behind_https = behind_https
     app.state.enrol_host = enrol_host
+    app.state.charts = (charts / "chart.js").is_file()
     app.include_router(views.router)
+    app.include_router(energy_views.router)
+    if app.state.charts:
+        app.mount("/static/charts", StaticFiles(directory=charts), name="charts")
     app.include_router(staff_views.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_exception_handler(views.SignInNeeded, _sign_in)

@@ -1,6 +1,7 @@
 """How values are shown: times, durations, states, an audit record's names."""
 
 import datetime
+import re
 from typing import get_args
 
 from markupsafe import Markup
@@ -10,6 +11,9 @@ from tools.pps.messages import duration
 from tools.pps.schema import EndReason
 
 ONLINE_S = 90
+
+FIRST_DATE, LAST_DATE = datetime.date(2000, 1, 2), datetime.date(2199, 12, 31)
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _END_REASONS = get_args(EndReason)  # in the order of their codes, from 1
 
@@ -21,6 +25,30 @@ def local_time(seconds):
     utc = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     shown = utc.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return Markup('<time datetime="{}">{}</time>').format(utc.strftime("%Y-%m-%dT%H:%M:%SZ"), shown)
+
+
+def typed_date(text):
+    """The date of YYYY-MM-DD; ValueError for what is none, or lies outside of FIRST_DATE to LAST_DATE."""
+    if not _DATE.fullmatch(text):
+        raise ValueError("YYYY-MM-DD")
+    found = datetime.date.fromisoformat(text)
+    if not FIRST_DATE <= found <= LAST_DATE:
+        raise ValueError("out of range")
+    return found
+
+
+def typed_month(text):
+    """The first day of YYYY-MM; ValueError likewise."""
+    first = typed_date(text + ("-02" if text == "2000-01" else "-01"))
+    return first.replace(day=1)
+
+
+def day_start(text, following=False):
+    """UTC seconds at which a typed date, or the one following it, begins in the server's zone; None for no text."""
+    if not text:
+        return None
+    date = typed_date(text) + datetime.timedelta(days=following)
+    return int(datetime.datetime.combine(date, datetime.time()).astimezone().timestamp())
 
 
 def zone_name():
@@ -84,13 +112,15 @@ def alarm_detail(alarm):
     detail = alarm.detail
     if alarm.kind == "rollback":
         return ", ".join(f"{name} {before} → {after}" for name, (before, after) in sorted(detail.items()))
-    if alarm.kind == "audit_gap":
+    if alarm.kind in ("audit_gap", "readings_gap"):
         return f"#{detail['first']}–#{detail['last']}"
-    if alarm.kind == "audit_conflict":
+    if alarm.kind in ("audit_conflict", "readings_conflict"):
         return f"#{detail['number']}"
     if alarm.kind == "credential_refused":
         return f"#{detail['sequence']} {detail['code']}"
-    return detail["reason"]
+    if alarm.kind == "readings_rollback":
+        return f"#{detail['highest']} → #{detail['head']}"
+    return ", ".join(str(value) for _, value in sorted(detail.items()))
 
 
 def record_detail(record):

@@ -2,6 +2,8 @@
 
 from markupsafe import Markup
 
+from tools.pps.console.energy_text import TEXTS as _ENERGY_TEXTS
+
 LANGUAGES = {"ja": "日本語", "en": "English"}
 
 _TEXTS = {
@@ -66,6 +68,7 @@ _TEXTS = {
     ),
     "may_look": ("閲覧", "look"),
     "may_see_fleet": ("全モジュールの閲覧", "see the whole fleet"),
+    "may_see_energy": ("電力量の閲覧", "see half-hour values"),
     "may_see_outbox": ("送信箱の閲覧", "see the outbox"),
     "may_see_audit": ("監査記録の閲覧", "see the audit trail"),
     "may_issue": ("認証情報の発行", "issue a credential"),
@@ -448,6 +451,7 @@ _TEXTS = {
         "Too many credentials for this module today: {count} a day at most. Try again later.",
     ),
     "problem_scope": ("操作できる範囲を一つ以上選んでください。", "Choose at least one thing to allow."),
+    **_ENERGY_TEXTS,
 }
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tools.pps.console import display
+from tools.pps.console.display import day_start
 from tools.pps.console.forms import ACTIONS, LIMITS, TASKS, UNIT_S, blank_issue_form, fill_in_contact, read_issue_form
 from tools.pps.console.session import ConsoleSession, new_form_token, token_matches
 from tools.pps.console.text import LANGUAGES, choose_language, keys, lookup
@@ -59,6 +60,10 @@ _ACTIONS = {
     "unassign": "assign",
     "outbox": "see_outbox",
     "audit": "see_audit",
+    "alarm_list": "see_fleet",
+    "energy_fleet": "see_fleet",
+    "energy_site": "see_energy",
+    "energy_export": "see_energy",
     "users": "manage_users",
     "add_user": "manage_users",
     "change_role": "manage_users",
@@ -149,7 +154,9 @@ class Visit:
 
     def go(self, path, notice=None):
         """A redirect after something was done."""
-        return self._renew(RedirectResponse(path + (f"?notice={notice}" if notice else ""), 303))
+        if notice:
+            path += ("&" if "?" in path else "?") + f"notice={notice}"
+        return self._renew(RedirectResponse(path, 303))
 
     def _renew(self, response):
         if self.renewed is not None:
@@ -276,7 +283,7 @@ def register(visit: Submitter):
 
 
 def _modules_page(visit, status=200, search="", page=1, problem=None, serial="", name=""):
-    page = _page_number(page)
+    page = page_number(page)
     listed = None if visit.may("see_fleet") else visit.operator.id
     if listed is not None and len(search.strip()) >= SEARCH_LENGTH:
         listed, page = None, 1  # whoever can name a module finds it, but does not leaf through the fleet
@@ -289,7 +296,7 @@ def _modules_page(visit, status=200, search="", page=1, problem=None, serial="",
         status,
         rows=rows,
         search=search,
-        pages=_pages("/modules", page, total, search=search),
+        pages=page_links("/modules", page, total, search=search),
         problem=problem,
         serial=serial,
         name=name,
@@ -393,35 +400,65 @@ def forget(visit: Submitter, serial: str):
 @router.post("/modules/{serial}/alarms/{alarm_id}/acknowledge")
 def acknowledge_alarm(visit: Submitter, serial: str, alarm_id: int):
     visit.services.fleet.acknowledge_alarm(serial, alarm_id, visit.operator.name)
-    return visit.go(f"/modules/{serial}", "acknowledged")
+    return visit.go(local_path(visit.form.get("next") or f"/modules/{serial}"), "acknowledged")
 
 
 @router.get("/outbox")
 def outbox(visit: Reader, page: int = 1):
-    page = _page_number(page)
+    page = page_number(page)
     rows, total = visit.services.outbox.messages((page - 1) * PAGE_SIZE, PAGE_SIZE)
-    return visit.page("outbox.html", rows=rows, pages=_pages("/outbox", page, total))
+    return visit.page("outbox.html", rows=rows, pages=page_links("/outbox", page, total))
 
 
 @router.get("/audit")
-def audit(visit: Reader, view: str = "modules", module: str = "", page: int = 1):
-    page = _page_number(page)
-    offset = (page - 1) * PAGE_SIZE
-    found = visit.services.fleet.module(module) if module else None
+def audit(
+    visit: Reader,
+    view: str = "modules",
+    module: str = "",
+    event: str = "",
+    door: str = "",
+    by: str = "",
+    action: str = "",
+    since: str = "",
+    until: str = "",
+    page: int = 1,
+):
+    chosen = {"module": module.strip()[:32], "since": since, "until": until}
+    view = view if view == "operators" else "modules"
+    chosen |= {"by": by.strip()[:80], "action": action} if view == "operators" else {"event": event, "door": door}
+    page = page_number(page)
+    found = visit.services.fleet.module(chosen["module"]) if chosen["module"] else None
+    wanted = {"module_id": found.id if found else None}
+    problem = None
+    try:
+        wanted |= {"since": day_start(since), "until": day_start(until, following=True)}
+    except ValueError:
+        problem = "problem_date"
     if view == "operators":
-        rows, total = visit.services.audit.actions(offset, PAGE_SIZE)
+        read, names = visit.services.audit.actions, {"operator": chosen["by"], "action": action}
     else:
-        view = "modules"
-        rows, total = visit.services.audit.records(found.id if found else None, offset, PAGE_SIZE)
-    pages = _pages("/audit", page, total, view=view, module=module)
-    return visit.page("audit.html", view=view, module=found, rows=rows, pages=pages)
+        read, names = visit.services.audit.records, {"event": event, "door": door}
+    wanted |= {name: value or None for name, value in names.items()}
+    rows, total = ([], 0) if problem else read(offset=(page - 1) * PAGE_SIZE, limit=PAGE_SIZE, **wanted)
+    return visit.page(
+        "audit.html",
+        422 if problem else 200,
+        view=view,
+        module=found,
+        chosen=chosen,
+        problem=problem,
+        rows=rows,
+        pages=page_links("/audit", page, total, view=view, **chosen),
+        names=lambda prefix: [key.removeprefix(prefix) for key in keys() if key.startswith(prefix)],
+    )
 
 
-def _page_number(page):
+def page_number(page):
+    """The page that an address asks for, within bounds."""
     return min(max(page, 1), 1_000_000)
 
 
-def _pages(path, page, total, **query):
+def page_links(path, page, total, **query):
     """What the page links need: first, last, total, previous and next addresses or None."""
     query = {name: value for name, value in query.items() if value}
 

@@ -10,7 +10,7 @@ INSTALLER = "installer"
 READ_ONLY = "read_only"
 
 _LOOK = {"look"}
-_READ = {"look", "see_fleet", "see_outbox", "see_audit"}
+_READ = {"look", "see_fleet", "see_energy", "see_outbox", "see_audit"}
 _INSTALL = {"issue", "enrol"}
 _OPERATE = {
     "register",
@@ -29,7 +29,8 @@ ACTIONS = {
     INSTALLER: frozenset(_LOOK | _INSTALL),
     OPERATOR: frozenset(_READ | _INSTALL | _OPERATE),
 }
-"""Actions by role. `look`: a module's page; `see_fleet`: the list of all of them; `see_messages`: the text of a message
+"""Actions by role. `look`: a module's page; `see_fleet`: the list of all of them; `see_energy`: what a house
+used and when, which tells how people live; `see_messages`: the text of a message
 that waits for somebody to pass it on, with the password in it; `recover`: a credential that lets a module be wiped."""
 
 ROLES = tuple(reversed(ACTIONS))

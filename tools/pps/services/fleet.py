@@ -109,6 +109,12 @@ class Fleet:
                 alarm.acknowledged_by = operator
                 note_action(session, now, operator, "acknowledge", module, kind=alarm.kind)
 
+    def note_export(self, serial, first, last, operator):
+        """Write down that somebody took a module's half-hour values away, from one date (text) to another."""
+        with self._database.write() as session:
+            module = module_by_serial(session, serial)
+            note_action(session, self._now(), operator, "export", module, first=first, last=last)
+
     def module(self, serial):
         """The module of a serial number. ServiceError unknown_module."""
         with self._database.read() as session:
@@ -155,6 +161,17 @@ class Fleet:
             query = select(Alarm).where(Alarm.module_id == module_id)
             query = query.order_by(Alarm.acknowledged_at.is_not(None), Alarm.raised_at.desc()).limit(limit)
             return list(session.scalars(query))
+
+    def all_alarms(self, kinds=None, past=False, offset=0, limit=50):
+        """([(Alarm, Module)], how many there are): newest first; of some kinds; past: with those acknowledged."""
+        wanted = [] if past else [Alarm.acknowledged_at.is_(None)]
+        if kinds is not None:
+            wanted.append(Alarm.kind.in_(kinds))
+        with self._database.read() as session:
+            query = select(Alarm, Module).join(Module, Module.id == Alarm.module_id).where(*wanted)
+            query = query.order_by(Alarm.acknowledged_at.is_not(None), Alarm.raised_at.desc(), Alarm.id.desc())
+            rows = [tuple(row) for row in session.execute(query.offset(offset).limit(limit))]
+            return rows, session.scalar(select(func.count()).select_from(Alarm).where(*wanted))
 
     def open_alarm_count(self):
         """How many alarms of all modules nobody has acknowledged."""
