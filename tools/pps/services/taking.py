@@ -6,6 +6,7 @@ stored by one of them and found by the other.
 
 import functools
 import hmac
+import itertools
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -99,6 +100,14 @@ _EPOCHS = (
 )
 """All that a report needs to know, in one query that locks the epochs."""
 
+_EPOCH = ReadingsEpoch.__table__
+_COME_SO_FAR = ("through", "highest", "highest_tag", "newest_slot", "placed_through", "points_wait", "reported_at")
+_UPDATE_EPOCH = (
+    update(_EPOCH)
+    .where(_EPOCH.c.id == bindparam("epoch_id"))
+    .values({name: bindparam(f"new_{name}") for name in _COME_SO_FAR})
+)
+
 
 class Taking:
     """One report in one transaction."""
@@ -126,7 +135,7 @@ class Taking:
         site_id = self._site_id(known)
         found = self._neighbours(epoch)
         new = [index for index, record in enumerate(report.records) if record.number not in found]
-        values = {"through": epoch.through, "reported_at": self._now}
+        values = {name: getattr(epoch, name) for name in _COME_SO_FAR} | {"reported_at": self._now}
         if new:
             self._store_slots([index for index in new if self._kind(index) == SLOT], epoch, known.newest, site_id)
             self._store_circuits([index for index in new if self._kind(index) == CIRCUITS], epoch)
@@ -145,7 +154,8 @@ class Taking:
         elif through > epoch.through:
             placed_through, points_wait = self._place(epoch, through, site_id)
         values |= {"points_wait": points_wait, "placed_through": placed_through}
-        self._session.execute(update(ReadingsEpoch).where(ReadingsEpoch.id == epoch.id), values)
+        parameters = {f"new_{name}": value for name, value in values.items()} | {"epoch_id": epoch.id}
+        self._session.connection().execute(_UPDATE_EPOCH, parameters)
         return through
 
     def _kind(self, index):
@@ -156,7 +166,7 @@ class Taking:
     def _known(self):
         """(key, site and newest slot that the server knows, row of the epoch or None), the epochs locked."""
         parameters = {"serial": self._identity.serial, "fingerprint": self._identity.fingerprint}
-        rows = self._session.execute(_EPOCHS, parameters).all()
+        rows = self._session.connection().execute(_EPOCHS, parameters).all()
         epoch = next((row for row in rows if row.epoch == self._report.epoch), None)
         if epoch is None or epoch.superseded_at is not None:
             rows = self._first_of_its_epoch(parameters)
@@ -484,18 +494,36 @@ def _foreign(what):
 
 
 @functools.cache
-def _insert_text(table, rows, paramstyle):
-    columns = [column.name for column in table.columns]
-    mark = "?" if paramstyle == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(columns))})"
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([row] * rows)} ON CONFLICT DO NOTHING"
+def _insert_text(table, rows, dialect):
+    columns = ", ".join(column.name for column in table.columns)
+    if dialect.name == "postgresql":
+        # A column in one parameter each: the statement is short and the same whatever the number of rows.
+        arrays = ", ".join(f"%s::{column.type.compile(dialect)}[]" for column in table.columns)
+        source = f"SELECT * FROM unnest({arrays})"
+    else:
+        row = f"({', '.join('?' * len(table.columns))})"
+        source = f"VALUES {', '.join([row] * rows)}"
+    return f"INSERT INTO {table.name} ({columns}) {source} ON CONFLICT DO NOTHING"
+
+
+def _array(values):
+    """A column as PostgreSQL writes arrays; of whole numbers, bytes and None."""
+    texts = (
+        "NULL" if value is None else f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(value)
+        for value in values
+    )
+    return f"{{{','.join(texts)}}}"
 
 
 def _insert(session, model, rows):
     """Insert rows (tuples, columns in the model's order) by one statement. ComesTwice where one is there already."""
     connection = session.connection()
-    table = model.__table__
-    statement = _insert_text(table, len(rows), connection.dialect.paramstyle)
-    done = connection.exec_driver_sql(statement, tuple(value for row in rows for value in row))
-    if done.rowcount != len(rows):
+    dialect = connection.dialect
+    if dialect.name == "postgresql":
+        statement = _insert_text(model.__table__, 0, dialect)
+        parameters = tuple(map(_array, zip(*rows, strict=True)))
+    else:
+        statement = _insert_text(model.__table__, len(rows), dialect)
+        parameters = tuple(itertools.chain.from_iterable(rows))
+    if connection.exec_driver_sql(statement, parameters).rowcount != len(rows):
         raise ComesTwice
