@@ -54,6 +54,7 @@ class Readings:
         self._ring = None
         self._epoch = None
         self._contract = 0
+        self._newest_slot = None
         self._noted = False  # that the chain is broken
         self._body = bytearray(BODY_SIZE)
         self.listeners = []
@@ -89,11 +90,11 @@ class Readings:
     @property
     def newest_slot(self):
         """Number of the newest slot that was cut, or None."""
-        found = None
-        for body in self.tail():
-            if body[0] == SLOT:
-                found = struct.unpack_from("<I", body, 4)[0]
-        return found
+        if self.ready and self._newest_slot is None:
+            for body in self.tail():
+                if body[0] == SLOT:
+                    self._newest_slot = struct.unpack_from("<I", body, 4)[0]
+        return self._newest_slot
 
     def records(self, from_number=1):
         """Yield (number, body, tag) from a number on; what does not verify is passed over."""
@@ -117,6 +118,7 @@ class Readings:
         """values: 7 of (quality, energy_wh, counter_wh). Energy and counter of a quantity that is missing are 0."""
         self._begin(SLOT, flags, span, slot, contract)
         self._append_values(values, device, powered_s)
+        self._newest_slot = slot
 
     def append_point(self, contract, boot_count, flags, values, device, powered_s):
         """As `append_slot`, but at a moment that nobody knows yet."""
@@ -189,7 +191,7 @@ class Readings:
         self._notify()
 
     def _close(self):
-        self._ring = self._key = self._epoch = None
+        self._ring = self._key = self._epoch = self._newest_slot = None
         self._contract = 0
         self._noted = False
 

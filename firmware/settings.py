@@ -129,6 +129,14 @@ MODBUS_REPEATS = 2
 MODBUS_PAUSE_MS = 100  # before the first repeat; doubles
 MODBUS_POLL_MS = 5
 
+# Metering (docs/metering.md)
+METER_READ_MS = 10_000
+METER_STEP_S = 2  # what the clock may be put right by without a record
+METER_MOST_W = 100_000  # more than can pass is a jump
+METER_CIRCUIT_MOST_W = 12_000
+METER_MOST_MORE_WH = 100
+METER_UNTIMED_S = 31 * 86_400  # of a pause that nobody timed
+
 # Application
 FIRMWARE_VERSION = "0.1.0"
 FONT_PATH = "glyphs12.bin"
