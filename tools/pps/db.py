@@ -11,11 +11,13 @@ from pathlib import Path
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _BUSY_TIMEOUT_S = 10
+_MIGRATION_LOCK = 0x696E6B616F
 
 
 class Database:
@@ -46,13 +48,18 @@ class Database:
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def migrate(self):
-        """Bring the tables to the newest version."""
+    def migrate(self, to="head"):
+        """Bring the tables to a version, the newest by default. Replicas that start together wait for one another."""
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self._writing.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if connection.dialect.name == "postgresql":
+                connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            if to != "head" and (MigrationContext.configure(connection).get_current_revision() or "") > to:
+                command.downgrade(config, to)
+            else:
+                command.upgrade(config, to)
 
     def close(self):
         self.engine.dispose()
