@@ -44,11 +44,10 @@ def circuits_body(slot, energies, *, span=1):
     return struct.pack("<BBHII32HI", 2, len(energies), span, slot, 0, *filled, *[0] * 16, 0)
 
 
-def point_body(boot, powered_s, energies, *, contract=77):
+def point_body(boot, powered_s, energies, *, contract=77, quality=0):
     """Kind 3."""
-    return struct.pack(
-        "<BBHIII14III", 3, 0, 0, boot, contract, _quality(energies, 0), *energies, *[0] * 7, 1, powered_s
-    )
+    known, quality = [energy or 0 for energy in energies], _quality(energies, quality)
+    return struct.pack("<BBHIII14III", 3, 0, 0, boot, contract, quality, *known, *[0] * 7, 1, powered_s)
 
 
 def clock_body(boot, unix_s, powered_s, *, contract=77, step_s=0):
