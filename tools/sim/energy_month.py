@@ -15,7 +15,7 @@ from sqlalchemy import insert
 
 from tools.pps.db import Database
 from tools.pps.models import QUANTITIES, Alarm, CircuitValues, Module, ReadingsEpoch, Site, SlotValues
-from tools.pps.readings_body import CLOCK_STEPPED, DEVICE_REPLACED, SLOT_S, STARTED, slot_of, slot_start
+from tools.pps.readings_body import CLOCK_STEPPED, DEVICE_REPLACED, STARTED, slot_of, slot_start
 from tools.pps.settings import Settings
 from tools.sim.power.house_model import FIRST_CIRCUIT, HouseModel
 
