@@ -14,6 +14,7 @@ import ast
 from collections import defaultdict
 
 from tools.setup.shrink import is_private, short_names
+from tools.setup.trees import walk
 
 _HARDWARE = ("firmware/drivers/", "firmware/boards/")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -42,13 +43,13 @@ def rename_attributes(texts, known, folder="firmware/"):
 def identifiers(tree):
     """Everything in a tree that may be the name of an attribute."""
     fields = ("attr", "id", "arg", "name", "value")
-    found = {getattr(node, field, None) for node in ast.walk(tree) for field in fields}
+    found = {getattr(node, field, None) for node in walk(tree) for field in fields}
     return {name for name in found if isinstance(name, str)}
 
 
 def _more_than_its_own(tree):
     """Names in a file of which more is known than that some object has them."""
-    nodes = list(ast.walk(tree))
+    nodes = list(walk(tree))
     found = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     found |= {node.name for node in tree.body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))} | _assigned(tree.body)
     found |= _stored_elsewhere(tree)
@@ -59,7 +60,7 @@ def _more_than_its_own(tree):
 
 
 def _stored(tree):
-    return [part for part in ast.walk(tree) if isinstance(part, ast.Attribute) and not isinstance(part.ctx, ast.Load)]
+    return [part for part in walk(tree) if isinstance(part, ast.Attribute) and not isinstance(part.ctx, ast.Load)]
 
 
 def _stored_elsewhere(tree):
@@ -69,19 +70,19 @@ def _stored_elsewhere(tree):
 
 def _modules(tree):
     """Names that imports give, of which some are modules."""
-    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    imports = [node for node in walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
     return {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
 
 
 def _assigned(statements):
     """Names that statements assign to."""
     targets = [target for node in statements if isinstance(node, ast.Assign) for target in node.targets]
-    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return {node.id for target in targets for node in walk(target) if isinstance(node, ast.Name)}
 
 
 def _families(trees):
     """Sets of the attributes that one object may have: those of a class, its bases and all that inherit from them."""
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for tree in trees for node in walk(tree) if isinstance(node, ast.ClassDef)]
     own, head_of = {node.name for node in classes}, {}
 
     def head(name):
@@ -97,7 +98,7 @@ def _families(trees):
     families = defaultdict(set)
     for tree in trees:
         loose = {name for name in _stored_elsewhere(tree) if is_private(name)}
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.ClassDef):
                 families[head(node.name)] |= _attributes_of(node) | loose
     return list(families.values())
@@ -126,7 +127,7 @@ def _renamed(text, tree, table):
     lines = text.split(b"\n")
     modules = _modules(tree)
     edits = set()  # (line, first byte, name)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in table and getattr(node.value, "id", None) not in modules:
             edits.add((node.end_lineno, node.end_col_offset - len(node.attr), node.attr))
         elif isinstance(node, ast.ClassDef):
@@ -135,7 +136,7 @@ def _renamed(text, tree, table):
                     start = lines[statement.lineno - 1].index(b"def ", statement.col_offset) + len(b"def ")
                     edits.add((statement.lineno, start, statement.name))
                 elif isinstance(statement, ast.Assign):
-                    names = [part for part in ast.walk(statement) if isinstance(part, ast.Name) and part.id in table]
+                    names = [part for part in walk(statement) if isinstance(part, ast.Name) and part.id in table]
                     edits |= {(part.lineno, part.col_offset, part.id) for part in names}
     for number, start, name in sorted(edits, reverse=True):
         line = lines[number - 1]

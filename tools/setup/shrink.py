@@ -19,6 +19,8 @@ import re
 import string
 from collections import Counter, defaultdict
 
+from tools.setup.trees import walk
+
 
 class ShrinkError(Exception):
     """A file that cannot be shrunk; the text says where and why."""
@@ -73,7 +75,7 @@ class _File:
         self._lines = text.split(b"\n")
         self._edits = set()  # (line, first byte, byte behind, replacement)
         self._kinds = defaultdict(list)
-        for node in ast.walk(self._tree):
+        for node in walk(self._tree):
             self._kinds[type(node)].append(node)
         self._names = defaultdict(list)  # variables: name -> nodes
         for node in self._all(ast.Name):
@@ -163,7 +165,7 @@ class _File:
                 continue
             if count is not None and isinstance(one, ast.Constant) and isinstance(one.value, bytes):
                 self._replace(value, f"const({one.value * count!r})")
-                for node in ast.walk(value):
+                for node in walk(value):
                     if isinstance(node, ast.Name):
                         self._names[node.id].remove(node)
 
@@ -243,9 +245,9 @@ class _File:
                 arguments[name] = arguments.get(name) or next(self._short_names)
                 self._rename_argument(node, arguments)
         for node in self._all(*_FUNCTIONS, ast.Lambda):
-            own = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+            own = {argument.arg for argument in walk(node.args) if isinstance(argument, ast.arg)}
             for part in node.body if isinstance(node.body, list) else [node.body]:
-                for inner in ast.walk(part):
+                for inner in walk(part):
                     if isinstance(inner, ast.Name) and inner.id in own and inner.id in arguments:
                         self._replace(inner, arguments[inner.id])
 
@@ -300,7 +302,7 @@ def short_names():
 
 def _bound_names(tree):
     """Names that get a value below a node, as a variable, argument, function, class or attribute."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         kind = type(node)
         if kind is ast.Name and not isinstance(node.ctx, ast.Load):
             yield node.id
