@@ -55,6 +55,7 @@ class Meter:
         self._from_ms = None  # None: at _base_s
         self._to_ms = 0
         self._base_s = None  # trusted UTC of the newest record, None where nobody knows
+        self._circuits_s = 0  # that of the newest one of circuits
         self._points = False  # there are some since the newest slot
         self._point_ms = 0  # when the last one was, or would have been
         self._slot = 0  # the one that is filled; never one that was cut
@@ -140,6 +141,7 @@ class Meter:
                 self._points = True
             elif kind == _CIRCUITS:
                 circuits = body
+                self._circuits_s = (number + 1) * _SLOT_S
             elif kind == _CLOCK:
                 now_s, _, step_s = struct.unpack_from("<IIi", body, 12)
                 self._points = False
@@ -187,15 +189,16 @@ class Meter:
 
     def _difference(self, now_ms, offset_s):
         device = self._device
-        if not self._restored:
-            passed_s = (now_ms - self._to_ms) // 1000
-        elif offset_s is None or self._points:
-            passed_s = settings.METER_UNTIMED_S
-        else:
-            passed_s = max(offset_s + now_ms // 1000 - self._base_s, 0)
-        passed_s += 1
-        most_wh = settings.METER_MOST_W * passed_s // 3600 + settings.METER_MOST_MORE_WH
-        circuit_wh = settings.METER_CIRCUIT_MOST_W * passed_s // 3600 + settings.METER_MOST_MORE_WH
+        most_s = circuit_s = (now_ms - self._to_ms) // 1000
+        if self._restored:
+            most_s = circuit_s = settings.METER_UNTIMED_S
+            if offset_s is not None:
+                now_s = offset_s + now_ms // 1000
+                circuit_s = max(now_s - self._circuits_s, 0)
+                if not self._points:
+                    most_s = max(now_s - self._base_s, 0)
+        most_wh = settings.METER_MOST_W * (most_s + 1) // 3600 + settings.METER_MOST_MORE_WH
+        circuit_wh = settings.METER_CIRCUIT_MOST_W * (circuit_s + 1) // 3600 + settings.METER_MOST_MORE_WH
         replaced = device.identity and self._identity and device.identity != self._identity
         if device.identity:
             self._identity = device.identity
