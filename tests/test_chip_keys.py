@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from tools.sim.chips.keys import KeyMatrix
+from tools.sim.chips import keys as chip
+from tools.sim.chips.keys import Finger, KeyMatrix
 
 CODES = "123U456D789L*0#ROB  "
 
@@ -120,5 +121,59 @@ def test_look_with_all_rows_driven_does_not_count_as_reading_the_key(keys):
         pressing.cancel()
         await asyncio.gather(pressing, return_exceptions=True)
         assert keys.down == ""
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The model's time, in milliseconds, to be set."""
+    now = {"ms": 0}
+    monkeypatch.setattr(chip.time, "monotonic", lambda: now["ms"] / 1000)
+    return now
+
+
+def read_at(keys, clock, times_ms):
+    """What scans at these times read, one after the other."""
+    found = []
+    for clock["ms"] in times_ms:
+        found.append("".join(scan(keys)))
+    return found
+
+
+def test_finger_that_nobody_hears_of_is_off_an_arrow_before_it_repeats(keys, clock):
+    async def run():
+        pressing = asyncio.ensure_future(keys.press("D", finger=Finger()))
+        await asyncio.sleep(0)
+        # Nothing else gets a turn between these reads, and scans are as rare as on a busy machine.
+        assert read_at(keys, clock, range(1000, 1800, 200)) == ["D", "D", "D", ""]
+        pressing.cancel()
+        await asyncio.gather(pressing, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_finger_that_stays_holds_its_key_until_it_is_lifted(keys, clock):
+    async def run():
+        finger = Finger()
+        pressing = asyncio.ensure_future(keys.press("D", finger=finger))
+        await asyncio.sleep(0)
+        finger.stay()
+        assert read_at(keys, clock, range(0, 3000, 100)) == ["D"] * 30
+        finger.lift()
+        assert read_at(keys, clock, [3000, 3020, 3040, 3060]) == [""] * 4
+        pressing.cancel()
+        await asyncio.gather(pressing, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_key_goes_up_as_it_was_read_though_the_press_gets_no_turn(keys, clock):
+    async def run():
+        pressing = asyncio.ensure_future(keys.press("D"))
+        await asyncio.sleep(0)
+        assert read_at(keys, clock, [0, 5, 20, 25, 30]) == ["D", "D", "D", "D", ""]
+        pressing.cancel()
+        await asyncio.gather(pressing, return_exceptions=True)
 
     asyncio.run(run())

@@ -85,6 +85,19 @@ def test_r29_display_is_followed_by_mouse_keyboard_and_tab(page, running):
     running.wait_text("情報モジュール")
 
 
+def test_r14_arrow_that_is_held_goes_on_until_it_is_let_go(page, running):
+    press(page, "#")
+    running.wait_text("製造番号:")
+    page.hover("[data-key='D']")
+    page.mouse.down()
+    running.wait_text("ソフトウェア:")  # some rows further down
+    assert running.house.module.keys.down == "D"
+    page.mouse.up()
+    press(page, "B")
+    running.wait_text("情報モジュール")
+    assert running.house.module.keys.down in ("", "B")
+
+
 def test_r6_r8_credential_is_issued_used_and_revoked_at_the_console(page, running):
     evidence = Evidence(running.house)
     letters, sequence = page.locator("#letters li").count(), evidence.flash().credential("sequence") or 0

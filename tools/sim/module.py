@@ -151,13 +151,13 @@ class Module:
 
     # Keys
 
-    async def press(self, code, hold_ms=None, timeout_s=DEFAULT_TIMEOUT_S, released=None):
+    async def press(self, code, hold_ms=None, timeout_s=DEFAULT_TIMEOUT_S, finger=None):
         """Press a key until the firmware has read it for hold_ms, and let it go until it has seen that.
 
-        With `released` (an asyncio.Event) it stays down until that is set as well.
+        With `finger` (chips.keys.Finger) it stays down until that is lifted as well.
         """
         arguments = {} if hold_ms is None else {"hold_ms": hold_ms}
-        await self._unless_stopped(self.keys.press(code, timeout_s=timeout_s, released=released, **arguments))
+        await self._unless_stopped(self.keys.press(code, timeout_s=timeout_s, finger=finger, **arguments))
 
     async def type(self, codes):
         """Press one key after the other."""

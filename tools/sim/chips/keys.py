@@ -5,9 +5,48 @@ that is driven low, by whatever way: that is how ghost keys come about.
 """
 
 import asyncio
+import time
 
 # What the firmware may need to tell a press from a bounce.
 DEFAULT_HOLD_MS = 15
+# A finger of which nothing more was heard is off the key so long after the firmware first saw it there: before an arrow
+# repeats, which it does when it has stood for 500 ms.
+UNSURE_MS = 450
+
+
+class Finger:
+    """A finger on a key, for somebody who hears of it late, as a page does of a click on a busy machine."""
+
+    def __init__(self):
+        self.lifted = self.stays = False
+
+    def lift(self):
+        self.lifted = True
+
+    def stay(self):
+        """It was seen to be there still: from now on the key is down until lift()."""
+        self.stays = True
+
+
+class _Look:
+    """The firmware's good look at a key: it has read it, and again in a scan that began hold_ms after that."""
+
+    def __init__(self, place, level, hold_ms):
+        self.place = place
+        self.level = level
+        self.first = None  # when it was read first, seconds
+        self.good = asyncio.Event()
+        self._hold_s = hold_ms / 1000
+        self._late = 0
+
+    def read(self, now):
+        if self.first is None:
+            self.first = now
+        elif now - self.first >= self._hold_s:
+            # Two, because the first may belong to a scan that was under way.
+            self._late += 1
+            if self._late == 2:
+                self.good.set()
 
 
 class KeyMatrix:
@@ -29,8 +68,9 @@ class KeyMatrix:
         self._places = {code: divmod(at, columns) for at, code in enumerate(codes) if code != " "}
         self._closed = set()
         self._driven = [None] * rows  # level, or None when let go
-        self._waiting = []  # (event, (row, column), level or None): looks that somebody waits for
+        self._waiting = []  # looks that somebody waits for
         self._pressing = asyncio.Lock()
+        self._pressed = None  # (code, its look, its Finger or None, Event for when it is up): the press under way
 
     # The wires
 
@@ -41,14 +81,16 @@ class KeyMatrix:
 
     def column_level(self, column):
         """0 or 1 as a pulled-up column reads now; tells those who wait for the key to be looked at."""
+        now = time.monotonic()
+        self._let_go(now)
         level = self._level(column)
         low = [row for row, driven in enumerate(self._driven) if driven == 0]
-        for entry in list(self._waiting):
-            event, (row, its_column), wanted = entry
+        for look in self._waiting:
+            row, its_column = look.place
             # A pressed key counts as looked at when its row alone is driven, an open one in any way.
-            if its_column == column and level == wanted and (low == [row] if wanted == 0 else row in low):
-                event.set()
-                self._waiting.remove(entry)
+            if its_column == column and level == look.level and (low == [row] if level == 0 else row in low):
+                look.read(now)
+        self._let_go(now)
         return level
 
     def _level(self, column):
@@ -94,41 +136,47 @@ class KeyMatrix:
         """Codes of the keys that are down."""
         return "".join(code for code, place in self._places.items() if place in self._closed)
 
-    async def press(self, code, hold_ms=DEFAULT_HOLD_MS, timeout_s=60, released=None):
-        """Press and let go, each until the firmware has had a good look at it.
+    async def press(self, code, hold_ms=DEFAULT_HOLD_MS, timeout_s=60, finger=None):
+        """Press and let go, each until the firmware has had a good look at it. TimeoutError when nobody reads.
 
-        A good look: it has read the key, hold_ms have passed, and it has read
-        it again in a scan that began after that. TimeoutError when nobody reads.
-        With `released` (an asyncio.Event) it stays down until that is set as well.
+        With a Finger the key stays down until that is lifted as well, or for UNSURE_MS where nobody knows. It goes up
+        between two reads, not when this task's turn comes, so that a busy machine makes no press longer.
         Presses follow one another; keys held at the same time want close().
         """
         async with self._pressing, asyncio.timeout(timeout_s):
+            look, up = _Look(self._places[code], 0, hold_ms), asyncio.Event()
             try:
                 self.close(code)
-                await self.looked_at(code, 0, hold_ms)
-                if released is not None:
-                    await released.wait()
+                self._waiting.append(look)
+                self._pressed = code, look, finger, up
+                await up.wait()
             finally:
-                self.open(code)
+                self._pressed = None
+                self._waiting.remove(look)
+                if code in self.down:
+                    self.open(code)
             await self.looked_at(code, 1)
 
     async def looked_at(self, code, level, hold_ms=DEFAULT_HOLD_MS):
         """Wait until the firmware has had a good look at a key that is down (0) or up (1)."""
-        await self._next_look(code, level)
-        await asyncio.sleep(hold_ms / 1000)
-        # Two, because the first may belong to a scan that was under way.
-        await self._next_look(code, level)
-        await self._next_look(code, level)
-
-    async def _next_look(self, code, level):
-        event = asyncio.Event()
-        entry = (event, self._places[code], level)
-        self._waiting.append(entry)
+        look = _Look(self._places[code], level, hold_ms)
+        self._waiting.append(look)
         try:
-            await event.wait()
+            await look.good.wait()
         finally:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            self._waiting.remove(look)
+
+    def _let_go(self, now):
+        """Let the key of the press under way go, if it is time."""
+        if self._pressed is None:
+            return
+        code, look, finger, up = self._pressed
+        if up.is_set() or not look.good.is_set():
+            return
+        may_be_there = finger is not None and not finger.lifted
+        if not may_be_there or (not finger.stays and now - look.first >= UNSURE_MS / 1000):
+            self.open(code)
+            up.set()
 
     def _tell(self, code, down):
         for listener in list(self.listeners):

@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from tools.flash import layout
 from tools.pps.phone_page import page_headers, phone_routes
 from tools.setup import phone
+from tools.sim.chips.keys import Finger
 from tools.sim.module import ModuleStopped
 from tools.sim.page.feed import Feed
 from tools.sim.page.radio import MESSAGE_LIMIT, RadioHost
@@ -196,11 +197,14 @@ async def _receive(client, hands):
 
 
 class Hands:
-    """One browser's fingers on the keys, and what else it does to the house."""
+    """One browser's fingers on the keys, and what else it does to the house.
+
+    A key that is told to be down once more is one that somebody holds; of any other the end may come late.
+    """
 
     def __init__(self, house):
         self._house = house
-        self._pressed = {}  # code: Event that lets it go
+        self._fingers = {}  # by code
         self._tasks = set()
         self._acts = {
             "power_on": house.power_on,
@@ -229,8 +233,8 @@ class Hands:
 
     async def let_go(self):
         """Let every key go that is still down."""
-        for released in self._pressed.values():
-            released.set()
+        for finger in self._fingers.values():
+            finger.lift()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _flip(self, area, sector):
@@ -245,19 +249,23 @@ class Hands:
         keys = self._house.module.keys
         if keys is None or code not in keys.codes or code == " ":
             raise ValueError("no such key")
+        finger = self._fingers.get(code)
         if not down:
-            if code in self._pressed:
-                self._pressed.pop(code).set()
+            if finger:
+                self._fingers.pop(code).lift()
             return
-        if code in self._pressed or len(self._tasks) >= _KEYS_WAITING or not self._house.module.running:
+        if finger:
+            finger.stay()
             return
-        released = self._pressed[code] = asyncio.Event()
-        task = asyncio.create_task(self._hold(code, released))
+        if len(self._tasks) >= _KEYS_WAITING or not self._house.module.running:
+            return
+        finger = self._fingers[code] = Finger()
+        task = asyncio.create_task(self._hold(code, finger))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _hold(self, code, released):
+    async def _hold(self, code, finger):
         """Down until it is let go, and at least until the firmware has seen it."""
-        asyncio.get_running_loop().call_later(_HELD_AT_MOST_S, released.set)
+        asyncio.get_running_loop().call_later(_HELD_AT_MOST_S, finger.lift)
         with contextlib.suppress(TimeoutError, ModuleStopped):
-            await self._house.module.press(code, timeout_s=_HELD_AT_MOST_S + _READ_WITHIN_S, released=released)
+            await self._house.module.press(code, timeout_s=_HELD_AT_MOST_S + _READ_WITHIN_S, finger=finger)

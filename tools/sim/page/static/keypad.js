@@ -16,12 +16,17 @@ const KEYBOARD = {
   Enter: "O", Backspace: "B", Escape: "B",
 };
 
+// What is held so long is told to be down once more: the house keeps it down only then, so that a click of which it hears
+// the end late does not become a key that repeats.
+const HELD_MS = 300;
+
 export class Keypad {
   // send(code, down)
   constructor(element, send) {
     this.send = send;
     this.buttons = new Map();
     this.held = new Map(); // what holds a key (a pointer's id, a physical key) and which
+    this.timers = new Map(); // by the same
     for (const [code, below] of CAPS) {
       const button = this.makeButton(code, below);
       this.buttons.set(code, button);
@@ -117,12 +122,14 @@ export class Keypad {
     this.held.set(holder, code);
     this.buttons.get(code).classList.add("down");
     this.send(code, true);
+    this.timers.set(holder, setTimeout(() => this.send(code, true), HELD_MS));
   }
 
   release(holder) {
     const code = this.held.get(holder);
     if (code !== undefined) {
       this.held.delete(holder);
+      clearTimeout(this.timers.get(holder));
       this.buttons.get(code).classList.remove("down");
       this.send(code, false);
     }
