@@ -32,7 +32,7 @@ class Feed:
         self._events = []
         self._story = Story(house)
         self._woken = asyncio.Event()
-        self._frame_is_new = False
+        self._frame = None  # that is not told yet
         self._text_due = _Due()
         self._flash_due = _Due()
         if house.module.lcd:
@@ -50,6 +50,7 @@ class Feed:
         self._flash_due.touch()
         while True:
             await self._wait_for_news()
+            self._tell_frame()
             if self._text_due.is_now():
                 await self._read_text()
             if self._flash_due.is_now():
@@ -72,7 +73,8 @@ class Feed:
     # What is seen
 
     def _saw_frame(self):
-        self._frame_is_new = True
+        # Taken now: a moment later the firmware may be in the middle of the next one.
+        self._frame = self._house.module.frame()
         self._text_due.touch()
         self._woken.set()
 
@@ -122,10 +124,13 @@ class Feed:
         self._set("findings", findings)
         self._story.look(image)
 
+    def _tell_frame(self):
+        if self._frame is not None:
+            self._send(self._frame)
+            self._frame = None
+
     def _tell(self):
-        if self._frame_is_new:
-            self._frame_is_new = False
-            self._send(self._house.module.frame())
+        self._tell_frame()
         for name, value in self._now().items():
             self._set(name, value)
         message = {}

@@ -20,50 +20,55 @@ export class Lcd {
     this.draw();
   }
 
+  // Draws what is different; the canvas tells by an event, "drawn".
   show(frame) {
+    const before = this.frame;
     this.frame = frame;
-    this.draw();
+    for (let at = 0; at < frame.length; at++) {
+      if (frame[at] !== before[at]) {
+        this.drawByte(at, frame[at] ^ before[at]);
+      }
+    }
+    this.context.canvas.dispatchEvent(new Event("drawn"));
   }
 
   setBacklight(on) {
     if (on !== this.backlit) {
       this.backlit = on;
       this.draw();
+      this.context.canvas.dispatchEvent(new Event("drawn"));
     }
   }
 
   draw() {
-    const { context, frame, backlit } = this;
-    context.fillStyle = backlit ? UNLIT : DARK_UNLIT;
-    context.fillRect(0, 0, WIDTH * DOT, HEIGHT * DOT);
-    if (backlit) {
-      this.fill((bit) => !bit, GHOST);
+    this.context.fillStyle = this.backlit ? UNLIT : DARK_UNLIT;
+    this.context.fillRect(0, 0, WIDTH * DOT, HEIGHT * DOT);
+    for (let at = 0; at < this.frame.length; at++) {
+      this.drawByte(at, 0xff);
     }
-    this.fill((bit) => bit, backlit ? LIT : DARK_LIT);
   }
 
-  fill(wanted, colour) {
-    const { context, frame } = this;
-    context.fillStyle = colour;
-    for (let page = 0; page < HEIGHT / 8; page++) {
-      for (let x = 0; x < WIDTH; x++) {
-        const byte = frame[page * WIDTH + x];
-        for (let y = 0; y < 8; y++) {
-          if (wanted((byte >> y) & 1)) {
-            context.fillRect(x * DOT, (page * 8 + y) * DOT, DOT - 1, DOT - 1);
-          }
-        }
+  // The dots of a byte that are set in `wanted`.
+  drawByte(at, wanted) {
+    const { context, frame, backlit } = this;
+    const x = at % WIDTH;
+    const top = Math.floor(at / WIDTH) * 8;
+    for (let y = 0; y < 8; y++) {
+      if ((wanted >> y) & 1) {
+        const lit = (frame[at] >> y) & 1;
+        context.fillStyle = lit ? (backlit ? LIT : DARK_LIT) : backlit ? GHOST : DARK_UNLIT;
+        context.fillRect(x * DOT, (top + y) * DOT, DOT - 1, DOT - 1);
       }
     }
   }
 
   // What stands on the canvas now, dot by dot, read back from its pixels: 1,024 bytes.
   readBack() {
-    const pixels = this.context.getImageData(0, 0, WIDTH * DOT, HEIGHT * DOT).data;
     const found = new Uint8Array((WIDTH * HEIGHT) / 8);
     for (let y = 0; y < HEIGHT; y++) {
+      const pixels = this.context.getImageData(0, y * DOT + DOT / 2, WIDTH * DOT, 1).data;
       for (let x = 0; x < WIDTH; x++) {
-        const at = ((y * DOT + DOT / 2) * WIDTH * DOT + x * DOT + DOT / 2) * 4;
+        const at = (x * DOT + DOT / 2) * 4;
         if (pixels[at] + pixels[at + 1] + pixels[at + 2] < 150) {
           found[(y >> 3) * WIDTH + x] |= 1 << (y & 7);
         }
