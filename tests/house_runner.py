@@ -10,10 +10,13 @@ _TIMEOUT_S = 60  # the machine may be busy
 
 
 class RunningHouse:
-    """`house` and `page` are started on entry; `call` runs a coroutine or function in their loop."""
+    """`house` and `page` are started on entry; `call` runs a coroutine or function in their loop.
 
-    def __init__(self, folder):
-        self.house = House(folder)
+    overlay: as Module takes it.
+    """
+
+    def __init__(self, folder, overlay=None):
+        self.house = House(folder, overlay)
         self.page = Page(self.house)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

@@ -7,7 +7,6 @@ console. Screenshots go to build/screenshots/.
 import io
 import re
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +15,10 @@ from playwright.sync_api import expect
 
 from tests.house_runner import RunningHouse
 from tools.font.reader import HEIGHT, ROW_TOPS, WIDTH, find, frame_columns, read_rows
+from tools.setup import BUILD, ROOT
 from tools.sim import typing
 
-PICTURES = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+PICTURES = BUILD / "screenshots"
 TIMEOUT_S = 30
 SITE_NUMBER = ("01 1234 5678", "9012 3456 7890")  # as the display has it
 PV_W = ("5500", "6600")
@@ -37,7 +37,7 @@ ENGLISH = SimpleNamespace(
     over="Session over", revoked="The PPS revoked the ID", found="Tampering was found", locked="Locked",
     tampered="Tampering", altered="Information altered", recovery_ready="Recovery ID is ready", recovery="Recovery",
     wipe="Wipe it?", wiped="All is wiped", old="Old records put back", other_idle="情報モジュール",
-    typed=(("Ann Lee", "**2*66R66****0555*33R33"), "**22*666"),
+    typed=((("**2*66R66", "Ann"), ("****0555", "Ann L"), ("*33R33R", "Ann Lee")), (("**22*666R", "Bo"),)),
     issue="Issue a credential", everything="Everything", do_issue="Issue", revoke="Revoke", offer="Offer a code",
     recover="Recovery after tamper", alarm_tamper="Tampering detected", alarm_rollback="State stepped back",
     audit="Audit trail", acknowledge="Acknowledge", password="Password", generation="Generation",
@@ -54,33 +54,44 @@ JAPANESE = SimpleNamespace(
     over="操作終了", revoked="PPSが取り消したため", found="異常を検出したため", locked="ロックしたため",
     tampered="異常検出", altered="固有情報の改ざん", recovery_ready="復旧用IDを受付中", recovery="復旧",
     wipe="消去しますか", wiped="すべて消去しました", old="古い記録への差し替え", other_idle="Inkan module",
-    typed=(("やまだ", typing.kana("やまだ")), typing.kana("すずき")),
+    typed=(((typing.kana("やまだ") + "R", "やまだ"),), ((typing.kana("すずき") + "R", "すずき"),)),
     issue="認証情報を発行", everything="すべて", do_issue="発行する", revoke="失効させる", offer="登録コードを発行",
     recover="改ざんからの復旧", alarm_tamper="改ざんを検知しました", alarm_rollback="状態が巻き戻されました",
     audit="監査記録", acknowledge="確認済みにする", password="パスワード", generation="世代",
     image_taken="イメージを取りました", generation_number=r"第(\d+)世代",
 )  # fmt: skip
 WORDS = {"en": ENGLISH, "ja": JAPANESE}
+# How long a letter can turn is a promise to quick fingers, and no busy machine's: here a key ends it, and nothing else.
+EDITOR = "firmware/panel/editor.py"
+TURNS = "_TURN_MS = const(1500)"
 LATIN = {"2": "abc", "3": "def", "4": "ghi", "5": "jkl", "6": "mno", "7": "pqrs", "8": "tuv", "9": "wxyz"}
 KEYBOARD = {"O": "Enter", "B": "Backspace", "U": "ArrowUp", "D": "ArrowDown", "L": "ArrowLeft", "R": "ArrowRight"}
 
 # The canvas's dots as text (a character a byte), once they are other than those noted; null when that takes too long.
 NOTE_FRAME = "() => { window.noted = house.lcdFrame(); return String.fromCharCode(...window.noted); }"
 NEXT_FRAME = """(timeout_ms) => new Promise((resolve) => {
-  const end = performance.now() + timeout_ms;
+  const canvas = document.querySelector("#lcd");
+  const end = (frame) => {
+    canvas.removeEventListener("drawn", look);
+    clearTimeout(timer);
+    resolve(frame);
+  };
   const look = () => {
     const frame = house.lcdFrame();
     if (frame.some((byte, at) => byte !== window.noted[at])) {
       window.noted = frame;
-      resolve(String.fromCharCode(...frame));
-    } else if (performance.now() > end) {
-      resolve(null);
-    } else {
-      requestAnimationFrame(look);
+      end(String.fromCharCode(...frame));
     }
   };
+  const timer = setTimeout(end, timeout_ms, null);
+  canvas.addEventListener("drawn", look);
   look();
 })"""
+# In the page, which may be scrolled.
+PLACE_OF_DISPLAY = """() => {
+  const place = document.querySelector("#lcd").getBoundingClientRect();
+  return [place.left + scrollX, place.top + scrollY, place.width, place.height];
+}"""
 
 
 class Person:
@@ -128,16 +139,26 @@ class Person:
 
     def type(self, keys):
         """Type on the computer's own keyboard, without a look at the display; the module keeps up with a dozen keys."""
+        assert len(keys) <= 12
         for key in keys:
             self.house.keyboard.press(KEYBOARD.get(key, key))
 
-    def choose(self, text):
-        """Go down a list to the row that begins with the text, and press OK."""
+    def spell(self, parts):
+        """Type a text: keys, and what of it is on the display once they are taken, part by part."""
+        for keys, text in parts:
+            self.type(keys)
+            self.see(text)
+
+    def choose(self, text, arrow="D"):
+        """Go down a list, or up, to the row that begins with the text, and press OK."""
         for _ in range(12):
-            if self.selected().lstrip("→").startswith(text):
+            before = self.selected()
+            if before.lstrip("→").startswith(text):
                 self.press("O")
                 return
-            self.press("D")
+            self.press(arrow)
+            while self.selected() in ("", before):
+                self.look_again()
         raise AssertionError(f"no {text} in this list:\n{self.rows()}")
 
     def selected(self):
@@ -177,22 +198,26 @@ class Person:
         PICTURES.mkdir(parents=True, exist_ok=True)
         self._pictures += 1
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "wider than the window"
-        if page is self.house:
+        path = PICTURES / f"story-{self.language}-{self._pictures:02d}-{name}.png"
+        if page is not self.house:
+            page.screenshot(path=path, full_page=True)
+            return
+        before = None
+        while before != self.frame:  # it may have changed meanwhile
             self.look()
-            shown, meant = frame_columns(self._photograph()), frame_columns(self.frame)
-            blurred = sum((one ^ other).bit_count() for one, other in zip(shown, meant, strict=True))
-            assert blurred < BLURRED_DOTS
-        page.screenshot(path=PICTURES / f"story-{self.language}-{self._pictures:02d}-{name}.png", full_page=True)
+            before = self.frame
+            data = page.screenshot(path=path, full_page=True)
+            self.look()
+        shown, meant = frame_columns(self._display_in(data)), frame_columns(self.frame)
+        assert sum((one ^ other).bit_count() for one, other in zip(shown, meant, strict=True)) < BLURRED_DOTS
 
-    def _photograph(self):
-        """The display from a screenshot, dot by dot."""
-        canvas = self.house.locator("#lcd")
-        canvas.scroll_into_view_if_needed()
-        place = canvas.bounding_box()
-        left, top = place["x"] % 1, place["y"] % 1  # a screenshot begins with a whole pixel
-        with Image.open(io.BytesIO(canvas.screenshot())) as image:
-            box = (left, top, left + place["width"], min(top + place["height"], image.height))
-            grey = image.convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BOX, box)
+    def _display_in(self, screenshot):
+        """The display from a screenshot of the whole page, dot by dot."""
+        left, top, width, height = self.house.evaluate(PLACE_OF_DISPLAY)
+        with Image.open(io.BytesIO(screenshot)) as image:
+            grey = image.convert("L").resize(
+                (WIDTH, HEIGHT), Image.Resampling.BOX, (left, top, left + width, top + height)
+            )
         return grey.point(lambda brightness: 255 * (brightness < DARK))
 
     # The console
@@ -257,8 +282,13 @@ class Person:
 @pytest.fixture(params=["en", "ja"])
 def person(request, browser, tmp_path):
     """A new house and somebody before it; whatever the browser complains about fails the test."""
-    with RunningHouse(tmp_path / "house") as running:
-        context = browser.new_context(locale=request.param, viewport={"width": 1440, "height": 900})
+    editor = (ROOT / EDITOR).read_text()
+    assert TURNS in editor
+    overlay = {EDITOR: editor.replace(TURNS, "_TURN_MS = const(600_000)")}
+    with RunningHouse(tmp_path / "house", overlay) as running:
+        context = browser.new_context(
+            locale=request.param, viewport={"width": 1440, "height": 900}, reduced_motion="reduce"
+        )
         complaints = []
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -344,10 +374,9 @@ def read_and_type(person, secrets):
 def change(person):
     """Step 4: a text, a number, the site number."""
     words = person.words
-    name, keys = words.typed[0]
+    name = words.typed[0][-1][1]
     person.open_editor(words.customer, words.name)
-    person.press(keys)
-    person.see(name)
+    person.spell(words.typed[0])
     person.picture("typing")
     person.press("O")
     person.confirm(words.change_it, words.changed)
@@ -357,7 +386,7 @@ def change(person):
     person.see(name)
     person.press("B")
     person.open_editor(words.capacity, words.pv)
-    person.press(PV_W[0] + "O")
+    person.type(PV_W[0] + "O")
     person.confirm(words.change_it, words.changed)
     person.back_to_menu()
     person.open_editor(words.site, words.site_number)
@@ -380,9 +409,8 @@ def enrol(person):
     person.console.click("main a.button.primary")
     person.at_house()
     person.choose(words.connection)
-    person.choose(words.enrol)
-    person.press(host_keys(host))
-    person.see(host)
+    person.choose(words.enrol, "U")
+    person.spell(host_parts(host))
     person.picture("host")
     person.press("O")
     person.see(words.code)
@@ -395,10 +423,10 @@ def enrol(person):
     person.back_to_menu()
 
 
-def host_keys(host):
-    """Keys for a host in the field that begins with small letters: `*` to digits and back, `#` for . - :"""
-    keys, mode = "", "a"
-    for character in host:
+def host_parts(host):
+    """What `spell` takes for a host, from small letters on: `*` leads to digits and back, `#` to . - :"""
+    parts, keys, mode = [], "", "a"
+    for at, character in enumerate(host):
         wanted = "1" if character.isdigit() else "a" if character.isalpha() else mode
         keys += "*" * (wanted != mode)
         mode = wanted
@@ -407,7 +435,10 @@ def host_keys(host):
             keys += "R" * keys.endswith(key) + key * (letters.index(character) + 1)
         else:
             keys += character if character.isdigit() else "#" * (".-:".index(character) + 1)
-    return keys
+        if len(keys) > 6 or at == len(host) - 1:
+            parts.append((keys, host[: at + 1]))
+            keys = "R" * character.isalpha()
+    return parts
 
 
 def delete(person):
@@ -424,7 +455,7 @@ def delete(person):
     person.see(words.site_number, words.unset)
     person.press("B")
     person.choose(words.customer)
-    person.choose(words.all_of_it)
+    person.choose(words.all_of_it, "U")
     person.confirm(words.delete_it, words.deleted)
     person.press("O")
     person.see(words.menu)
@@ -434,7 +465,7 @@ def cut_the_power(person, secrets):
     """Step 6: in the middle of a write."""
     words = person.words
     person.open_editor(words.capacity, words.pv)
-    person.press("D" * len(PV_W[0]) + PV_W[1] + "O")
+    person.type("D" * len(PV_W[0]) + PV_W[1] + "O")
     person.see(words.change_it)
     person.do("#do-cut")
     person.house.wait_for_selector("#do-cut.armed")
@@ -490,7 +521,6 @@ def flip_a_bit(person, secrets):
 def recover(person):
     """Step 7: wipe, enter anew."""
     words = person.words
-    keys = words.typed[1]
     person.issue(None)
     assert person.console.inner_text("nav.tabs a[aria-current]") == words.recover
     person.picture("issue-recover", person.console)
@@ -506,7 +536,8 @@ def recover(person):
     person.press("O")
     person.see(words.menu)
     person.open_editor(words.customer, words.name)
-    person.press(keys + "O")
+    person.spell(words.typed[1])
+    person.press("O")
     person.confirm(words.change_it, words.changed)
     person.picture("recovered")
     person.back_to_menu()
