@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.pps.errors import ServiceError
 from tools.pps.services.access import ROLES
+from tools.pps.services.self_service import Policy, read_policy
 from tools.pps.settings import MailSettings, Settings, SmsSettings
 
 _COMMAND_LINE = "command line"
@@ -53,6 +54,12 @@ def _parser():
     serve.add_argument("--smtp-ca", metavar="FILE", help="CA of the mail server, PEM, in place of the system's")
     serve.add_argument("--mail-from", default="noreply@localhost", help="sender (default %(default)s)")
     serve.add_argument("--sms-url", help="SMS gateway: POST {to, text}")
+    serve.add_argument(
+        "--self-service",
+        metavar="FILE",
+        help="residents may ask for a credential themselves; what they get, as JSON, or `default` (docs/server.md)",
+    )
+    serve.add_argument("--request-url", help="the page for that as messages name it, where a proxy serves it")
     serve.add_argument("--console-url", help="the console as mails about alarms name it")
     serve.add_argument(
         "--alarm-mails", type=int, default=6, metavar="N", help="to one operator within an hour (default %(default)s)"
@@ -102,6 +109,15 @@ def _serve(chosen):
             host, int(port), chosen.mail_from, chosen.smtp_user, password, chosen.smtp_tls, chosen.smtp_ca
         )
     sms = SmsSettings(chosen.sms_url, os.environ.get("PPS_SMS_TOKEN")) if chosen.sms_url else None
+    policy = None
+    if chosen.self_service:
+        try:
+            policy = (
+                Policy() if chosen.self_service == "default" else read_policy(Path(chosen.self_service).read_text())
+            )
+        except (OSError, ServiceError) as error:
+            print(error, file=sys.stderr)
+            return 1
     settings = Settings(
         chosen.data,
         host=chosen.host,
@@ -114,6 +130,8 @@ def _serve(chosen):
         phone_url=chosen.phone_url,
         mail=mail,
         sms=sms,
+        self_service=policy,
+        request_url=chosen.request_url,
         console_address=chosen.console_url,
         alarm_mails_an_hour=max(chosen.alarm_mails, 1),
         console_behind_https=chosen.console_behind_https,

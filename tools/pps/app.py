@@ -15,6 +15,7 @@ from tools.pps.errors import ServiceError
 from tools.pps.middleware import AddedHeaders, BodyLimit, ErrorBoundary, ModuleIdentityGate
 from tools.pps.module_api import FACTORY_PATHS, enrol_router, module_router, phone_router
 from tools.pps.phone_page import page_headers, phone_routes
+from tools.pps.self_service import self_service_headers, self_service_routes
 from tools.pps.wakeups import recheck
 
 VERSION = "1"
@@ -45,7 +46,8 @@ def public_app(services, phone_page):
     app.include_router(enrol_router)
     app.include_router(phone_router)
     app.router.routes += phone_routes(phone_page)
-    return AddedHeaders(ErrorBoundary(BodyLimit(app)), page_headers)
+    app.router.routes += self_service_routes(services.self_service)
+    return AddedHeaders(ErrorBoundary(BodyLimit(app)), _public_headers)
 
 
 def console_app(services, key, enrol_host, *, behind_https=False):
@@ -74,6 +76,10 @@ async def _keep_partitions(readings):
     while True:
         await asyncio.to_thread(readings.keep_partitions)
         await asyncio.sleep(_PARTITIONS_EVERY_S)
+
+
+def _public_headers(path):
+    return self_service_headers(path) or page_headers(path)
 
 
 async def _sweep(relay):

@@ -26,6 +26,7 @@ _KEEP_ALIVE_S = 75
 _GRACE_S = 5
 _STOP_LOOK_S = 0.3
 _ALARM_LOOK_S = 2
+_LINK_LOOK_S = 1
 _RESTART_S = 5
 _LOCAL_OPERATOR = "virtual house"
 
@@ -74,6 +75,11 @@ class PpsServer:
         return self.settings.phone_url or f"https://{self.enrol_host}/phone/"
 
     @property
+    def request_url(self):
+        """The page where residents ask for a credential, as it stands in messages; "/" at its end."""
+        return self.settings.request_url or f"https://{self.enrol_host}/request/"
+
+    @property
     def console_url(self):
         return f"http://{self.settings.host}:{self.console_port}/"
 
@@ -98,6 +104,8 @@ class PpsServer:
                 channels=channels,
                 phone_url=self.phone_url,
                 clock=self._clock,
+                self_service=settings.self_service,
+                request_url=self.request_url,
             )
             names = dict.fromkeys((settings.host_name, "localhost", "127.0.0.1", "::1"))
             pem = self.ca.write_server_certificate(list(names))
@@ -114,6 +122,8 @@ class PpsServer:
             if channels:
                 outbox = self.services.outbox
                 self._tasks.append(_for_ever(lambda: deliver(outbox, settings.mail, settings.sms)))
+            if self.services.self_service.is_offered:
+                self._tasks.append(_for_ever(lambda: _repeat(self.services.self_service.work, _LINK_LOOK_S)))
             if settings.mail:
                 link = settings.console_address or self.console_url
                 alarm_mail = AlarmMail(

@@ -59,6 +59,10 @@ class Settings:
     energy_ca_der: bytes | None = field(default=None, repr=False)
     mail: MailSettings | None = None
     sms: SmsSettings | None = None
+    self_service: object = None
+    """What residents get who ask themselves: services.self_service.Policy; None = the page is closed."""
+    request_url: str | None = None
+    """That page, as messages name it; left out, it follows from `enrol_host`."""
     console_address: str | None = None
     """The console as mails about alarms name it; left out, it is where it listens."""
     alarm_mails_an_hour: int = 6

@@ -324,6 +324,7 @@ _TEXTS = {
     "message": ("本文", "Text"),
     "message_erased": ("消去済み", "Erased"),
     "erased_at": ("{time} 消去済み", "Erased {time}"),
+    "message_link": ("申し込みのリンク", "link to the residents' page"),
     "message_shown": ("手渡し", "To pass on"),
     "message_queued": ("送信待ち", "Queued"),
     "message_sent": ("送信済み", "Sent"),
@@ -400,6 +401,7 @@ _TEXTS = {
     "action_mail_changed": ("警報メールの変更", "Alarm mail changed"),
     "action_assigned": ("施工者の割り当て", "Installer assigned"),
     "action_unassigned": ("割り当ての解除", "Installer removed"),
+    "action_link_sent": ("居住者へリンクを送付", "Link sent to the resident"),
     "action_contact": ("連絡先の変更", "Resident's address changed"),
     "action_contact_removed": ("連絡先の削除", "Resident's address removed"),
     # notices

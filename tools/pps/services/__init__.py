@@ -18,6 +18,7 @@ from tools.pps.services.operators import Operators
 from tools.pps.services.outbox import Outbox
 from tools.pps.services.readings import Readings
 from tools.pps.services.relay import Relay
+from tools.pps.services.self_service import SelfService
 from tools.pps.services.sites import Sites
 from tools.pps.wakeups import Wakeups
 
@@ -40,16 +41,27 @@ class Services:
     readings: Readings
     sites: Sites
     energy: Energy
+    self_service: SelfService
 
 
 def build_services(
-    database, authority, endpoints, *, channels=(), phone_url=None, clock=time.time, energy_settings=None
+    database,
+    authority,
+    endpoints,
+    *,
+    channels=(),
+    phone_url=None,
+    clock=time.time,
+    energy_settings=None,
+    self_service=None,
+    request_url="",
 ):
     """The services of one process.
 
     authority: signs for modules (`sign_connection_request`, `certificate_der`). endpoints: what enrolment tells
     a module (see Endpoints). channels: those of `email`, `sms` that a gateway delivers. phone_url: of the page for
     phones, where there is one. clock: UTC seconds. energy_settings: EnergySettings, None = the environment's.
+    self_service: what residents get who ask themselves (Policy), None = nothing; request_url: of the page for that.
     """
     if energy_settings is None:
         energy_settings = EnergySettings.from_environment()
@@ -58,11 +70,12 @@ def build_services(
         return int(clock())
 
     wakeups = Wakeups()
+    credentials = Credentials(database, now, wakeups, frozenset(channels), phone_url)
     return Services(
         now=now,
         wakeups=wakeups,
         fleet=Fleet(database, now),
-        credentials=Credentials(database, now, wakeups, frozenset(channels), phone_url),
+        credentials=credentials,
         enrolment=Enrolment(database, now, authority, endpoints),
         contacts=Contacts(database, now),
         audit=AuditTrail(database, now),
@@ -72,4 +85,5 @@ def build_services(
         readings=Readings(database, now, energy_settings),
         sites=Sites(database, now),
         energy=Energy(database, now, energy_settings),
+        self_service=SelfService(database, now, credentials, self_service, request_url, frozenset(channels)),
     )
