@@ -119,6 +119,8 @@ def test_r22_forty_days_of_counters_are_the_integral_of_the_power_within_one_wh(
             now_s += pauses.choice((10, 10.25, 1_800, 7_001, 50_000))
 
     asyncio.run(run())
+    again = PowerDevice(house, lambda: now_s, kind=PANEL_BOARD, since_s=NEW_YEAR_S)
+    assert again.counted() == device.counted()
 
 
 def test_faults_come_without_a_line_as_with_one():

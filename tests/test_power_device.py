@@ -62,9 +62,9 @@ class Rig:
         module.on_output.append(self._heard)
 
     async def __aenter__(self):
+        await self.device.start(self.module.power_path)
         await self.module.power_on()
         await self.module.wait_output("^ready")
-        await self.device.start(self.module.power_path)
         return self
 
     async def __aexit__(self, *exception):

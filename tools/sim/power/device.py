@@ -49,8 +49,8 @@ NOISE = "noise"  # value: bytes before each answer
 class PowerDevice:
     """One device in one house. All methods belong to one event loop.
 
-    clock: callable, the house's time in Unix seconds, real or fast; never before the house's start. dc_scale and
-    meter_scale: the scale factors of its counters.
+    clock: callable, the house's time in Unix seconds, real or fast; never before the house's start. since_s: since when
+    it counts, by default now. dc_scale and meter_scale: the scale factors of its counters.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class PowerDevice:
         dc_scale=0,
         meter_scale=0,
         start_wh=1_000_000,
+        since_s=None,
     ):
         self.kind = kind
         self.serial = serial
@@ -76,7 +77,7 @@ class PowerDevice:
         self._meter_scale = meter_scale
         self._circuits = house.circuits if kind == PANEL_BOARD else 0
         self._wms = [(start_wh + 12_345 * place) * _WMS_IN_WH for place in range(QUANTITIES + self._circuits)]
-        self._counted_ms = self._now_ms()
+        self._counted_ms = self._now_ms() if since_s is None else since_s * 1000
         self._server = None
         self._fault = None  # (name, value), for `_fault_times` requests more
         self._fault_times = 0
