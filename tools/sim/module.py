@@ -216,7 +216,8 @@ class Module:
 
     @property
     def power_path(self):
-        """Likewise the pty of the line to the power control device."""
+        """The pty of the line to the power control device: from when it is asked for, power or not, to close()."""
+        self.circuit.power_line.open()
         return self.circuit.power_line.path
 
     # Output
