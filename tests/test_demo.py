@@ -8,8 +8,6 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -63,13 +61,11 @@ BROKEN = {
 }
 
 
-def run_demo(folder, *options):
-    """(exit code, printed lines, steps of the JSON file)."""
+def run_demo(folder, capsys, *options):
+    """(exit code, printed text, steps of the JSON file)."""
     path = folder / "demo.json"
-    command = [sys.executable, "-m", "tools.sim", "demo", "--folder", folder / "house", "--json", path, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    steps = json.loads(path.read_text()) if path.exists() else []
-    return done.returncode, done.stdout + done.stderr, steps
+    code = command_line.main(["demo", "--folder", str(folder / "house"), "--json", str(path), *options])
+    return code, capsys.readouterr().out, json.loads(path.read_text())
 
 
 class NotedHouse(House):
@@ -158,10 +154,7 @@ def shown(secrets, data):
 
 def test_r29_r5_s11_demo_passes_and_leaves_no_secret_where_deleted_data_stays(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "House", NotedHouse)
-    path = tmp_path / "demo.json"
-    code = command_line.main(["demo", "--folder", str(tmp_path / "house"), "--json", str(path)])
-    printed = capsys.readouterr().out
-    steps = json.loads(path.read_text())
+    code, printed, steps = run_demo(tmp_path, capsys)
     assert code == 0, printed
     assert len(steps) == 29
     assert all(set(step) == {"step", "requirement", "ok"} for step in steps)
@@ -220,16 +213,15 @@ def test_a_secret_is_found_in_each_form():
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_r29_demo_fails_when_broken(tmp_path, what):
+def test_r29_demo_fails_when_broken(tmp_path, capsys, what):
     name, good, bad, chapters, step = BROKEN[what]
     text = (ROOT / name).read_text()
     assert text.count(good) == 1
     path = tmp_path / "overlay" / name
     path.parent.mkdir(parents=True)
     path.write_text(text.replace(good, bad))
-    code, printed, steps = run_demo(
-        tmp_path, "--overlay", tmp_path / "overlay", "--chapters", chapters, "--timeout", "8"
-    )
+    options = ("--overlay", str(tmp_path / "overlay"), "--chapters", chapters, "--timeout", "20")
+    code, printed, steps = run_demo(tmp_path, capsys, *options)
     assert code == 1, printed
     assert [told["ok"] for told in steps] == [True] * (len(steps) - 1) + [False], printed
     assert steps[-1]["step"].startswith(step), printed
