@@ -37,8 +37,8 @@ bench: setup ## the figures, each beside its limit
 golden: setup ## accept the screens as they are now as the golden pictures
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --update-golden tests/test_screens.py $(ARGS)
 
-pictures: setup ## the pictures in docs/: screens, and the pages of house and phone in Chromium
-	@$(PYTHON) -m tools.setup chromium phone console
+pictures: setup ## the pictures in docs/: screens, and the pages of house, phone and console in Chromium
+	@$(PYTHON) -m tools.setup chromium japanese phone console
 	@$(VENV)/python -m tools.sim.contact_sheet --documents
 	@$(VENV)/python -m tools.sim pictures
 

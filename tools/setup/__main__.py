@@ -70,6 +70,7 @@ PARTS = {
     "phone": phone.ensure,
     "console": console.ensure,
     "postgres": postgres.ensure,
+    "japanese": programs.ensure_japanese_font,
 }
 
 

@@ -4,6 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
+from tools.setup import BUILD
+
+JAPANESE_FONT = BUILD / "japanese"
+"""Where the set-up lays a Japanese font, on a machine without one."""
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # --no-sandbox is what Chromium asks for under root; the pages are our own.
@@ -24,3 +29,10 @@ def find_chromium():
     named = os.environ.get("CHROME")
     found = shutil.which(named) if named else next(filter(None, map(shutil.which, _NAMES)), None)
     return Path(found) if found else None
+
+
+def picture_environment():
+    """Chromium's environment for pictures, in which it finds the font that the set-up brought."""
+    if not JAPANESE_FONT.is_dir():
+        return dict(os.environ)
+    return {**os.environ, "XDG_DATA_HOME": str(JAPANESE_FONT / "usr" / "share")}

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 
 from tools.setup import BUILD, SetupError, debian, say, write_if_changed
-from tools.setup.chromium import find_chromium
+from tools.setup.chromium import JAPANESE_FONT, find_chromium
+
+_JAPANESE_PACKAGE = "fonts-ipaexfont-gothic"
 
 
 def ensure_chromium():
@@ -18,6 +20,22 @@ def ensure_chromium():
         if _apt("update") and _apt("install", "-y", "--no-install-recommends", "chromium"):
             return
     say("chromium is missing: the tests of the web pages are skipped. As root: apt-get install chromium")
+
+
+def ensure_japanese_font():
+    """A Japanese font for pictures, Debian's IPAex Gothic where the machine has none; a lack stops nothing."""
+    if JAPANESE_FONT.is_dir() or _has_japanese_font():
+        return
+    say("a Japanese font for the pictures comes as Debian's package, about 4 MB")
+    try:
+        debian.fetch([_JAPANESE_PACKAGE], debian.SUITE, JAPANESE_FONT)
+    except SetupError as error:
+        say(f"pictures of Japanese pages will have empty boxes: {error}")
+
+
+def _has_japanese_font():
+    lister = shutil.which("fc-list")
+    return bool(lister and subprocess.run([lister, ":lang=ja"], capture_output=True, check=False).stdout)
 
 
 def ensure_valgrind(build=BUILD):

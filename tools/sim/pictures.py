@@ -1,4 +1,4 @@
-"""Pictures of the pages of house and phone at work, for the documents: `python -m tools.sim pictures`."""
+"""Pictures of the pages of house, phone and console at work, for the documents: `python -m tools.sim pictures`."""
 
 import asyncio
 import io
@@ -6,8 +6,9 @@ import io
 from PIL import Image
 from playwright.async_api import async_playwright
 
-from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
+from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium, picture_environment
 from tools.sim import typing
+from tools.sim.console_pictures import take_console_pictures
 from tools.sim.house import SERIAL, House, HouseError
 from tools.sim.page.server import Page
 
@@ -31,15 +32,21 @@ _CHANGES = {
 
 
 async def take_pictures(folder, house_folder, heap):
-    """Write house-ja.png, phone-ja.png and their English ones into a folder. HouseError without Chromium."""
+    """Write house-ja.png, phone-ja.png, those of the console and their English ones into a folder.
+
+    HouseError without Chromium.
+    """
     chromium = find_chromium()
     if chromium is None:
         raise HouseError("no Chromium here: apt-get install chromium, or CHROME=/path/to/it")
     folder.mkdir(parents=True, exist_ok=True)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=str(chromium), headless=True, args=list(CHROMIUM_ARGUMENTS)
+            executable_path=str(chromium), headless=True, args=list(CHROMIUM_ARGUMENTS), env=picture_environment()
         )
+        for name, picture in (await take_console_pictures(browser, tuple(_LANGUAGES))).items():
+            with Image.open(io.BytesIO(picture)) as image:
+                _save(image, folder / f"console-{name}.png")
         for language in _LANGUAGES:
             async with House(house_folder, heap=heap) as house:
                 await house.start(fresh=True)

@@ -1,0 +1,58 @@
+"""Pictures of the console's energy pages: a fleet with a month of half-hour values, at an hour that is fixed."""
+
+import datetime
+import secrets
+import tempfile
+from pathlib import Path
+
+from tools.pps.db import Database
+from tools.pps.server import PpsServer
+from tools.pps.settings import Settings
+from tools.sim.energy_month import fill
+
+NOW = datetime.datetime.fromisoformat("2026-05-21T17:13:00+09:00")
+_YESTERDAY = NOW.date() - datetime.timedelta(days=1)
+_OPERATOR = {"ja": "佐藤", "en": "Sato"}
+_WINDOW = {"width": 1280, "height": 1010}
+# Of which pages, in which languages.
+_PAGES = {
+    "day": (f"modules/INK-00000001/energy?day={_YESTERDAY}", ("ja", "en")),
+    "fleet": ("energy", ("en",)),
+}
+
+
+async def take_console_pictures(browser, languages):
+    """{"day-en": PNG}. browser: Playwright's."""
+    pictures = {}
+    with tempfile.TemporaryDirectory(prefix="inkan-pictures-") as folder:
+        settings = Settings(Path(folder))
+        database = Database(settings.resolved_database_url())
+        database.migrate()
+        fill(database, int(NOW.timestamp()))
+        database.close()
+        server = PpsServer(settings, clock=NOW.timestamp)
+        await server.start()
+        try:
+            for language in languages:
+                page = await _sign_in(browser, server, language)
+                for name, (path, wanted) in _PAGES.items():
+                    if language in wanted:
+                        await page.goto(server.console_url + path)
+                        pictures[f"{name}-{language}"] = await page.screenshot()
+                await page.context.close()
+        finally:
+            await server.stop()
+    return pictures
+
+
+async def _sign_in(browser, server, language):
+    name, password = _OPERATOR[language], secrets.token_hex(8)
+    server.add_operator(name, password)
+    context = await browser.new_context(locale=language, viewport=_WINDOW)
+    page = await context.new_page()
+    await page.goto(server.console_url)
+    await page.fill("#name", name)
+    await page.fill("#password", password)
+    await page.press("#password", "Enter")
+    await page.wait_for_url("**/modules")
+    return page
