@@ -1,8 +1,8 @@
 """Half-hour values from counters (R22): nothing is lost, nothing is counted twice, nothing is wrong in silence."""
 
+import gc
 import sys
 
-import virtual_time
 from meter_rig import (
     SLOT_S,
     START_S,
@@ -13,6 +13,7 @@ from meter_rig import (
     kinds,
     no_slot_twice,
     of_kind,
+    run,
 )
 
 from firmware import settings
@@ -28,7 +29,7 @@ RESTARTED, STEPPED, REPLACED = 1, 2, 4
 
 
 def metered(story):
-    """Run a story in virtual time: `story(module, device)`, the clock known and the meter begun."""
+    """Run a story from time 0 on: `story(module, device)`, the clock known and the meter begun."""
 
     async def main():
         device = Device()
@@ -37,7 +38,7 @@ def metered(story):
         await story(module, device)
         assert module.audit.noted == []
 
-    virtual_time.run(main())
+    run(main())
 
 
 def conserved(module, first):
@@ -241,7 +242,7 @@ def test_r22_points_are_kept_while_the_clock_is_unknown():
         assert records[4].slot == clock.now_s // SLOT_S
         assert records[4].quality == [ESTIMATED] * 7 and records[5].quality == [MEASURED] * 7
 
-    virtual_time.run(main())
+    run(main())
 
 
 def test_r22_boots_that_never_learn_the_time_lose_nothing():
@@ -270,7 +271,7 @@ def test_r22_boots_that_never_learn_the_time_lose_nothing():
         await module.run_to_slot()
         assert kinds(conserved(module, first))[-2:] == [SLOT, SLOT]
 
-    virtual_time.run(main())
+    run(main())
 
 
 def test_r22_an_overflow_is_energy():
@@ -479,7 +480,7 @@ def test_s20_a_contract_that_changes_before_the_time_is_known():
         assert kinds(records) == [POINT, POINT, CLOCK, SLOT]
         assert [record.contract == old for record in records] == [True, False, False, False]
 
-    virtual_time.run(main())
+    run(main())
 
 
 def test_r22_branch_circuits_of_a_panel_board():
@@ -515,7 +516,7 @@ def test_r22_branch_circuits_of_a_panel_board():
         assert len(of_kind(module.records(), CIRCUITS)[-1].energy) == 15
         assert of_kind(module.records(), CIRCUITS)[-1].quality == [RESET] * 15
 
-    virtual_time.run(main())
+    run(main())
 
 
 def test_r22_what_flash_does_not_take_is_written_later():
@@ -548,7 +549,7 @@ def test_r22_what_flash_does_not_take_is_written_later():
             for index, one in enumerate(last):
                 assert sums[index] == (one - begun[index]) & (0xFFFF if len(last) == 2 else 0xFFFFFFFF)
 
-    virtual_time.run(main())
+    run(main())
 
 
 class _Dice:
@@ -595,7 +596,7 @@ def test_r22_whatever_happens_in_whatever_order_nothing_is_lost():
 
         settings.METER_READ_MS = 60_000
         try:
-            virtual_time.run(main())
+            run(main())
         except AssertionError:
             print("seed", seed)
             raise
@@ -628,6 +629,37 @@ def test_r22_forty_days_against_the_power_itself():
 
     settings.METER_READ_MS = 600_000
     try:
-        virtual_time.run(main())
+        run(main())
+    finally:
+        settings.METER_READ_MS = 10_000
+
+
+def test_r22_a_year_leaves_the_heap_as_it_was_and_wears_flash_as_calculated():
+    days = 365 if _MICROPYTHON else 40
+
+    async def main():
+        device = Device()
+        device.house.wms = lambda quantity, from_ms, to_ms: (quantity + 1) * 300 * (to_ms - from_ms)
+        module = Module(device)
+        module.learn()
+        await module.run_to_slot(2)
+        module.flash.clear_counters()
+        used = []
+        for _ in range(5):
+            await module.run_to_slot(48 * days // 5)
+            gc.collect()
+            used.append(gc.mem_alloc() if _MICROPYTHON else 0)
+        slots = 48 * days // 5 * 5
+        assert module.readings.head_number == slots + 2
+        # docs/format.md: 31 records a sector, and a header with each.
+        assert abs(module.flash.erases - slots // 31) <= 1
+        assert module.flash.programs - slots - module.flash.erases == 0
+        assert module.flash.bytes_programmed <= 1.04 * 128 * slots
+        print("heap in use after each fifth of a year", used)
+        assert max(used[1:]) - min(used[1:]) < 512
+
+    settings.METER_READ_MS = 1_800_000
+    try:
+        run(main())
     finally:
         settings.METER_READ_MS = 10_000

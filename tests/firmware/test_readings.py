@@ -2,16 +2,17 @@
 
 import struct
 
-import virtual_time
 from meter_rig import (
     KEY,
     SLOT_S,
     START_S,
     Device,
     Module,
+    advance,
     energy_of,
     no_slot_twice,
     of_kind,
+    run,
 )
 
 from firmware import settings
@@ -24,6 +25,7 @@ from tests.power.harness import explore, tally
 from tests.power.kit import CountingRandom, make_device
 
 TIMEOUT_S = 120
+HEAP = {"test_r22_cuts_between_a_slot_and_its_circuits": "256wK"}  # the rig's records, taken apart
 
 _VALUES = [(quality % 4, 100 * quality, (1 << 32) + quality) for quality in range(7)]
 
@@ -162,7 +164,7 @@ class _Life(Module):
     def __init__(self, flash, at_s, circuits=0):
         device = Device(circuits=circuits)
         self.first = [device.counted_wh(index) for index in range(7 + circuits)]
-        virtual_time.advance(at_s * 1000)
+        advance(at_s * 1000)
         super().__init__(device, flash, random=CountingRandom(b"%d" % at_s))
 
     def start(self):
@@ -196,7 +198,7 @@ def _lived(name, slots, circuits):
             await module.run_to_slot(slots)
             assert len(module.whole()) == slots * (2 if circuits else 1)
 
-        virtual_time.run(main())
+        run(main())
 
     def operation(flash, told):
         async def main():
@@ -205,7 +207,7 @@ def _lived(name, slots, circuits):
             await module.run_to_slot()
             told.append(module.readings.newest_slot)
 
-        virtual_time.run(main())
+        run(main())
 
     def check(flash, told):
         async def main():
@@ -223,7 +225,7 @@ def _lived(name, slots, circuits):
             assert covered == list(range(covered[0], covered[-1] + 1))
             assert len(records) >= 40
 
-        virtual_time.run(main())
+        run(main())
 
     settings.METER_READ_MS = 1_800_000
     try:
