@@ -11,8 +11,9 @@ import sys
 
 from tools.pps.db import Database
 from tools.pps.identity import CONNECTION, ModuleIdentity
-from tools.pps.services import build_services, taking
+from tools.pps.services import build_services
 from tools.pps.services.taking import Report, SentRecord
+from tools.pps.services.writes import Writes
 
 
 def report_of(request):
@@ -37,15 +38,15 @@ def main(url, serial, seed, stops_at, now):
     random.Random(int(seed)).shuffle(requests)
     left = int(stops_at)
 
-    def insert(*arguments, really=taking._insert):
+    def flush(writes, really=Writes.flush):
         nonlocal left
-        really(*arguments)
+        really(writes)
         left -= 1
         if left == 0:
             print("stopped", flush=True)
             signal.pause()
 
-    taking._insert = insert
+    Writes.flush = flush
     if left <= 0:
         print("ready", flush=True)
     for request in requests:

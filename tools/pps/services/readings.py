@@ -11,7 +11,8 @@ from tools.pps.models import ReportKey
 from tools.pps.partitions import Partitions, month_of
 from tools.pps.readings_body import CIRCUITS, BodyError, SlotBody, decode, slot_of, slot_start
 from tools.pps.services.common import module_of, raise_alarm
-from tools.pps.services.taking import ComesTwice, Contradiction, Taking
+from tools.pps.services.taking import Contradiction, Taking
+from tools.pps.services.writes import ComesTwice
 
 _AHEAD_S = 24 * 3600
 _TRIES = 3
@@ -83,6 +84,8 @@ class Readings:
             raise ServiceError("bad_request", "head: below the newest record")
         if report.oldest is not None and not 1 <= report.oldest <= report.head + 1:
             raise ServiceError("bad_request", "oldest: 1 to head + 1")
+        if numbers and report.oldest is not None and numbers[0] < report.oldest:
+            raise ServiceError("bad_request", "oldest: above the first record")
         newest = slot_of(now + _AHEAD_S)
         bodies, contracts = [], set()
         for record in report.records:

@@ -4,9 +4,7 @@ Whoever stores something of a module holds the locks of its epochs' rows, so tha
 stored by one of them and found by the other.
 """
 
-import functools
 import hmac
-import itertools
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -28,6 +26,7 @@ from tools.pps.models import (
 from tools.pps.readings_body import CIRCUITS, CLOCK, POINT, SLOT, PointBody, SlotBody, decode, slot_of
 from tools.pps.services import placing
 from tools.pps.services.common import module_of, raise_alarm
+from tools.pps.services.writes import Writes
 
 NO_TAG = bytes(28)
 
@@ -69,10 +68,6 @@ class Contradiction(Exception):
         self.refusal = ServiceError(code, message)
 
 
-class ComesTwice(Exception):
-    """A row was there already, though nothing showed that: look again."""
-
-
 def reading_mac(key, epoch, number, before, tag, body):
     """`mac` of docs/api.md. All but the number are bytes."""
     message = b"inkan reading" + epoch + number.to_bytes(4, "little") + before + tag + body
@@ -100,13 +95,7 @@ _EPOCHS = (
 )
 """All that a report needs to know, in one query that locks the epochs."""
 
-_EPOCH = ReadingsEpoch.__table__
 _COME_SO_FAR = ("through", "highest", "highest_tag", "newest_slot", "placed_through", "points_wait", "reported_at")
-_UPDATE_EPOCH = (
-    update(_EPOCH)
-    .where(_EPOCH.c.id == bindparam("epoch_id"))
-    .values({name: bindparam(f"new_{name}") for name in _COME_SO_FAR})
-)
 
 
 class Taking:
@@ -119,6 +108,7 @@ class Taking:
         self._bodies = bodies
         self._now = now
         self._first_kept_slot = first_kept_slot
+        self._writes = Writes(session)
 
     def run(self):
         """Returns `through`."""
@@ -152,10 +142,11 @@ class Taking:
         if not points_wait:
             placed_through = through
         elif through > epoch.through:
+            self._writes.flush()
             placed_through, points_wait = self._place(epoch, through, site_id)
         values |= {"points_wait": points_wait, "placed_through": placed_through}
-        parameters = {f"new_{name}": value for name, value in values.items()} | {"epoch_id": epoch.id}
-        self._session.connection().execute(_UPDATE_EPOCH, parameters)
+        self._writes.update(ReadingsEpoch.__table__, epoch.id, values)
+        self._writes.flush()
         return through
 
     def _kind(self, index):
@@ -302,7 +293,7 @@ class Taking:
             (epoch.module_id, epoch.id, each.number, self._now, key_id, each.body[0], each.body, each.tag, each.mac)
             for each in sent
         ]
-        _insert(self._session, ReadingRecord, rows)
+        self._writes.insert(ReadingRecord.__table__, rows)
 
     def _store_slots(self, new, epoch, newest, site_id):
         rows = []
@@ -319,7 +310,7 @@ class Taking:
         first = self._bodies[new[0]].slot - self._bodies[new[0]].span + 1
         if first <= newest:
             self._need_free(epoch, new, first, end)
-        _insert(self._session, SlotValues, rows)
+        self._writes.insert(SlotValues.__table__, rows)
 
     def _need_free(self, epoch, new, first, last):
         """Only a half hour in which the contract number changed may come twice, once with each."""
@@ -343,7 +334,7 @@ class Taking:
                 energies = b"".join(energy.to_bytes(2, "little") for energy in body.energies)
                 rows.append((epoch.module_id, body.slot, number, body.span, energies, body.quality, epoch.id))
         if rows:
-            _insert(self._session, CircuitValues, rows)
+            self._writes.insert(CircuitValues.__table__, rows)
 
     def _rows_between(self, first, last):
         """Rows that cover any of the slots from first to last."""
@@ -437,7 +428,7 @@ class Taking:
                 if each.slot >= self._first_kept_slot
             ]
             if rows:
-                _insert(self._session, SlotValues, rows)
+                self._writes.insert(SlotValues.__table__, rows)
             for each in added:
                 if not self._add_to_slot(each, contract):
                     self._note_gap(epoch, each.number, each.number, "no_room", {"energies": each.energies})
@@ -491,39 +482,3 @@ def _conflict(number, reason, message):
 
 def _foreign(what):
     return Contradiction("readings_foreign", {"what": what}, "forbidden", f"this {what} is not this module's")
-
-
-@functools.cache
-def _insert_text(table, rows, dialect):
-    columns = ", ".join(column.name for column in table.columns)
-    if dialect.name == "postgresql":
-        # A column in one parameter each: the statement is short and the same whatever the number of rows.
-        arrays = ", ".join(f"%s::{column.type.compile(dialect)}[]" for column in table.columns)
-        source = f"SELECT * FROM unnest({arrays})"
-    else:
-        row = f"({', '.join('?' * len(table.columns))})"
-        source = f"VALUES {', '.join([row] * rows)}"
-    return f"INSERT INTO {table.name} ({columns}) {source} ON CONFLICT DO NOTHING"
-
-
-def _array(values):
-    """A column as PostgreSQL writes arrays; of whole numbers, bytes and None."""
-    texts = (
-        "NULL" if value is None else f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(value)
-        for value in values
-    )
-    return f"{{{','.join(texts)}}}"
-
-
-def _insert(session, model, rows):
-    """Insert rows (tuples, columns in the model's order) by one statement. ComesTwice where one is there already."""
-    connection = session.connection()
-    dialect = connection.dialect
-    if dialect.name == "postgresql":
-        statement = _insert_text(model.__table__, 0, dialect)
-        parameters = tuple(map(_array, zip(*rows, strict=True)))
-    else:
-        statement = _insert_text(model.__table__, len(rows), dialect)
-        parameters = tuple(itertools.chain.from_iterable(rows))
-    if connection.exec_driver_sql(statement, parameters).rowcount != len(rows):
-        raise ComesTwice
