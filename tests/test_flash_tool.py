@@ -6,6 +6,7 @@ import random
 import pytest
 
 import tools.compat  # noqa: F401  (MicroPython's modules for the firmware under CPython)
+from firmware.readings import Readings
 from firmware.store.store import Store
 from tools.flash import layout
 from tools.flash.cli import main
@@ -147,3 +148,75 @@ def test_no_image_is_refused():
 def test_blank_image_is_not_sound():
     image = FlashImage(b"\xff" * layout.IMAGE_SIZE)
     assert not image.sound and not image.provisioned and not image.findings
+
+
+READINGS_KEY = bytes(range(64, 128))
+VALUES = [(quality, 1000 + quality, 70_000 + quality) for quality in (0, 1, 2, 3, 0, 0, 0)]
+
+
+@pytest.fixture(scope="module")
+def metered_bytes():
+    """An image with a usage history, written by the firmware's own unit."""
+    chip, store = provisioned()
+    info = {0x14: b"PPS-1", 0x21: READINGS_KEY}
+    store.vault.commit([(0x11, NAME.encode()), *info.items()])
+    readings = Readings(store.readings, random.Random(2).randbytes, lambda: info, None)
+    for slot in range(40):
+        readings.append_slot(readings.contract_tag, 471_000 + slot, 2, 9, VALUES, 0xABCD, 3600)
+    readings.append_circuits(471_039, 2, [(3, 70_000, 70_000), (1, 5, 6)])
+    readings.append_point(readings.contract_tag, 12, 4, VALUES, 0xABCD, 5400)
+    readings.append_clock(readings.contract_tag, 12, 820_000_000, 5400, -7)
+    return chip.image()
+
+
+def test_r22_the_usage_history_is_read_with_the_vaults_key(metered_bytes):
+    image = FlashImage(metered_bytes)
+    assert image.seals_hold and not image.findings
+    records = image.rings["readings"]
+    assert [record.number for record in records] == list(range(1, 44))
+    slot, circuits, point, clock = [record.values for record in records[-4:]]
+    assert (slot["kind"], slot["slot"], slot["span"], slot["device"]) == ("slot", 471_039, 2, 0xABCD)
+    assert slot["flags"] == ["restarted", "with_circuits"] and slot["powered_s"] == 3600
+    assert slot["quality"]["battery_in"] == "estimated" and slot["quality"]["ev_in"] == "reset"
+    assert slot["energy_wh"] == {
+        "pv": 1000, "battery_in": 1001, "battery_out": 1002, "ev_in": 1003, "ev_out": 1000, "bought": 1000, "sold": 1000
+    }  # fmt: skip
+    assert slot["counter_wh"]["battery_out"] == 70_002
+    assert circuits == {
+        "kind": "circuits", "slot": 471_039, "span": 2, "quality": ["reset", "estimated"],
+        "energy_wh": [65_535, 5], "counter_wh": [70_000 - 65_536, 6],
+    }  # fmt: skip
+    assert (point["kind"], point["boot_count"], point["flags"]) == ("point", 12, ["device_replaced"])
+    assert (clock["time"], clock["powered_s"], clock["step_s"]) == (820_000_000, 5400, -7)
+    assert clock["contract"] == point["contract"] == slot["contract"] != 0
+
+
+def test_r26_a_changed_reading_breaks_the_chain_and_bars_nothing(metered_bytes):
+    record = FlashImage(metered_bytes).rings["readings"][10]
+    at = record.sector * layout.SECTOR + record.slot * 128 + 30
+    image = FlashImage(changed(metered_bytes, at, bytes([metered_bytes[at] ^ 1])))
+    assert image.sound and not image.seals_hold and len(image.rings["readings"]) == 10 + 12
+    sector = layout.AREAS["readings"][0]
+    image = FlashImage(changed(metered_bytes, sector * layout.SECTOR, b"\xff" * 16))
+    assert image.sound and len(image.rings["readings"]) == 12
+
+
+def test_s12_readings_without_a_key_are_told(image_bytes):
+    sector = layout.AREAS["readings"][0] + 3
+    image = FlashImage(changed(image_bytes, sector * layout.SECTOR, b"usage"))
+    assert image.sound and image.rings["readings"] == []
+    assert [(finding.area, finding.sector) for finding in image.findings] == [("readings", sector)]
+
+
+def test_usage_history_is_printed_only_where_it_is_asked_for(metered_bytes, tmp_path, capsys):
+    path = tmp_path / "flash.bin"
+    path.write_bytes(metered_bytes)
+    assert main([str(path)]) == 0 and main([str(path), "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert "ring readings: 43 records" in printed and "1001" not in printed
+    assert main([str(path), "--readings"]) == 0
+    printed = capsys.readouterr().out
+    assert '"from": "2026-11-12 11:30", "to": "2026-11-12 12:30 UTC"' in printed and "1001" in printed
+    assert READINGS_KEY.hex() not in printed
+    assert main([str(path), "--readings", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["readings"][0]["energy_wh"]["pv"] == 1000

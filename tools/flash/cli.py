@@ -1,14 +1,16 @@
 """`inkan-flash IMAGE`: print the map of an image, check every seal, say what is wrong where."""
 
 import argparse
+import datetime
 import json
 import sys
 from pathlib import Path
 
-from tools.flash import layout
+from tools.flash import layout, readings
 from tools.flash.image import FlashImage, ImageError
 
 _HIDDEN = "(secret)"
+EPOCH = datetime.datetime(2000, 1, 1)
 
 
 def shown(kind, value):
@@ -59,11 +61,31 @@ def describe(image, personal=False):
                 "first": records[0].number if records else None,
                 "last": records[-1].number if records else None,
                 "torn": image.broken_after_last[name],
-                "newest": records[-1].values if records else None,
+                "newest": newest(name, records, personal),
             }
             for name, records in image.rings.items()
         },
     }
+
+
+def newest(name, records, personal):
+    """Values of a ring's newest record, of usage history only what may be shown."""
+    if not records:
+        return None
+    values = records[-1].values
+    return readings.without_usage(values) if name == "readings" and not personal else values
+
+
+def print_readings(image, out):
+    """One line for each record of the usage history."""
+    for record in image.rings.get("readings", []):
+        values = dict(record.values)
+        kind = values.pop("kind")
+        if kind == "slot":
+            end = EPOCH + datetime.timedelta(seconds=(values["slot"] + 1) * readings.SLOT_S)
+            start = end - datetime.timedelta(seconds=values["span"] * readings.SLOT_S)
+            values = {"from": f"{start:%Y-%m-%d %H:%M}", "to": f"{end:%Y-%m-%d %H:%M} UTC"} | values
+        print(f"{record.number:>6}  {kind:<8}", json.dumps(values, ensure_ascii=False), file=out)
 
 
 def sector_map(image):
@@ -117,6 +139,7 @@ def main(arguments=None):
     parser.add_argument("image", type=Path, help="dump of the partition `inkan`, 786,432 bytes")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
     parser.add_argument("--personal", action="store_true", help="print personal data too (never keys)")
+    parser.add_argument("--readings", action="store_true", help="print every record of the usage history too")
     options = parser.parse_args(arguments)
     try:
         image = FlashImage(options.image.read_bytes())
@@ -127,9 +150,15 @@ def main(arguments=None):
         print(f"inkan-flash: {options.image}: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps(describe(image, options.personal), ensure_ascii=False, indent=1))
+        described = describe(image, options.personal)
+        if options.readings:
+            records = image.rings.get("readings", [])
+            described["readings"] = [{"number": record.number, **record.values} for record in records]
+        print(json.dumps(described, ensure_ascii=False, indent=1))
     else:
         print_report(image, options.personal, sys.stdout)
+        if options.readings:
+            print_readings(image, sys.stdout)
     return 0 if image.seals_hold else 1
 
 

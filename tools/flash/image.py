@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tools.flash import layout
+from tools.flash import layout, readings
 
 
 class ImageError(Exception):
@@ -126,6 +126,7 @@ class FlashImage:
             self._judge_pair(area)
         for name in layout.RINGS:
             self._read_ring(name)
+        self._read_readings()
 
     # What the tools ask
 
@@ -325,7 +326,27 @@ class FlashImage:
 
     def _read_ring(self, name):
         label, ring_id = layout.RINGS[name]
-        key = derive(self.root, label)
+        records = self._follow_ring(name, derive(self.root, label), ring_id, label)
+        if not records:
+            self._found(name, layout.AREAS[name][0], f"{name}_missing: no valid record")
+        tamper = name == "attempts" and records and records[-1].values["tamper"]
+        if tamper:
+            what = layout.TAMPER.get(tamper, str(tamper))
+            self._found(name, records[-1].sector, f"{what}: latched by the module")
+
+    def _read_readings(self):
+        """The ring whose key lies in the vault; without one nothing is to be there."""
+        first, count = layout.AREAS["readings"]
+        key = self.field("readings_key")
+        if key is not None:
+            self._follow_ring("readings", key, layout.READINGS_RING_ID, readings.LABEL)
+            return
+        self.rings["readings"], self.broken_after_last["readings"] = [], 0
+        used = [sector for sector in range(first, first + count) if not _blank(self._sector(sector))]
+        if used:
+            self._found("readings", used[0], f"{len(used)} sectors not blank, and no key to them", grave=False)
+
+    def _follow_ring(self, name, key, ring_id, label):
         records, broken, breaks = read_ring(self.data, layout.AREAS[name], key, ring_id, label)
         for record in records:
             record.values = unpack_body(name, record.body)
@@ -333,18 +354,15 @@ class FlashImage:
         self.broken_after_last[name] = broken
         for sector, what in breaks:
             self._found(name, sector, what, grave=False, seal=True)
-        if not records:
-            self._found(name, layout.AREAS[name][0], f"{name}_missing: no valid record")
-        elif broken:
+        if records and broken:
             self._found(name, records[-1].sector, f"{broken} torn after the last record", grave=False)
-        tamper = name == "attempts" and records and records[-1].values["tamper"]
-        if tamper:
-            what = layout.TAMPER.get(tamper, str(tamper))
-            self._found(name, records[-1].sector, f"{what}: latched by the module")
+        return records
 
 
 def unpack_body(name, body):
     """A ring's 80-byte body as {name: number}; audit bodies get `fields`, a list of field ids."""
+    if name == "readings":
+        return readings.unpack(body)
     values = {key: struct.unpack_from("<" + kind, body, at)[0] for at, kind, key in layout.BODIES[name]}
     if name == "audit":
         values["fields"] = list(body[21 : 21 + min(body[20], 40)])

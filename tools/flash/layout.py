@@ -137,5 +137,5 @@ TAMPER = {
     1: "root_missing", 2: "root_mismatch", 3: "vault_seal", 4: "vault_missing", 5: "vault_rollback",
     6: "guard_missing", 7: "guard_mismatch", 8: "identity_seal", 9: "attempts_missing", 10: "audit_missing",
     11: "clock_missing", 12: "remote_rollback", 13: "attempts_chain", 14: "clock_chain", 15: "audit_chain",
-    16: "readings_chain",
+    16: "readings_chain", 17: "settings_seal",
 }  # fmt: skip
