@@ -14,6 +14,7 @@ import ast
 from collections import defaultdict
 
 from tools.setup.shrink import is_private, short_names
+from tools.setup.syntax import parse
 from tools.setup.trees import walk
 
 _HARDWARE = ("firmware/drivers/", "firmware/boards/")
@@ -27,7 +28,7 @@ def rename_attributes(texts, known, folder="firmware/"):
     are: the compiler will say why.
     """
     try:
-        trees = {path: ast.parse(text) for path, text in texts.items() if path.endswith(".py")}
+        trees = {path: parse(text) for path, text in texts.items() if path.endswith(".py")}
     except (SyntaxError, ValueError):
         return texts
     package = {path: tree for path, tree in trees.items() if path.startswith(folder)}

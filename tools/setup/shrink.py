@@ -19,6 +19,7 @@ import re
 import string
 from collections import Counter, defaultdict
 
+from tools.setup.syntax import parse
 from tools.setup.trees import walk
 
 
@@ -71,7 +72,7 @@ class _File:
     def __init__(self, path, text):
         self.path = path
         self.module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        self._tree = ast.parse(text)
+        self._tree = parse(text)
         self._lines = text.split(b"\n")
         self._edits = set()  # (line, first byte, byte behind, replacement)
         self._kinds = defaultdict(list)

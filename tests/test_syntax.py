@@ -1,0 +1,22 @@
+"""Several threads parse at once: houses are staged beside each other."""
+
+import ast
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tools.setup import ROOT, syntax
+
+TEXT = (ROOT / "tools" / "setup" / "link.py").read_text()
+
+
+def test_threads_that_parse_at_once_all_get_their_tree():
+    whole = ast.dump(ast.parse(TEXT))
+    with ThreadPoolExecutor(4) as pool:
+        trees = list(pool.map(syntax.parse, [TEXT] * 40))
+    assert all(ast.dump(tree) == whole for tree in trees[::8])
+
+
+def test_what_does_not_parse_is_said():
+    with pytest.raises(SyntaxError):
+        syntax.parse("def")
