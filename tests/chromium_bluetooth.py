@@ -96,6 +96,8 @@ class EmulatedBluetooth:
         failed = [result for result in results if isinstance(result, Exception)]
         if failed and exception[0] is None:
             raise failed[0]
+        for result in failed:  # what the page waited for in vain
+            exception[1].add_note(f"the emulated Bluetooth ended: {result!r}")
 
     def _emulate(self, command, **parameters):
         return self._browser.send(f"BluetoothEmulation.{command}", parameters)
