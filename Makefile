@@ -24,7 +24,7 @@ demo: setup ## operations 1 and 2 unattended, step by step
 	@$(VENV)/python -m tools.sim demo $(ARGS)
 
 test: setup ## every test
-	@$(PYTHON) -m tools.setup chromium valgrind phone console postgres
+	@$(PYTHON) -m tools.setup chromium valgrind phone console postgres nginx
 	@$(PYTEST) -n $(TEST_WORKERS) --dist worksteal --tb=short $(ARGS)
 
 fuzz: setup ## what a phone can send, with new seeds until Ctrl-C or a finding

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from tools.pps.errors import ServiceError
 from tools.pps.services.access import ROLES
 from tools.pps.services.self_service import Policy, read_policy
-from tools.pps.settings import MailSettings, Settings, SmsSettings
+from tools.pps.settings import MailSettings, ProxySettings, Settings, SmsSettings
 
 _COMMAND_LINE = "command line"
 """Under this name the trail has what is done here."""
@@ -44,6 +45,18 @@ def _parser():
     serve.add_argument("--enrol-port", type=int, default=8444, help="enrolment, phones (default %(default)s)")
     serve.add_argument("--console-port", type=int, default=8080, help="operators (default %(default)s)")
     serve.add_argument("--console-behind-https", action="store_true", help="a proxy gives the console HTTPS")
+    serve.add_argument(
+        "--behind-proxy",
+        metavar="WHERE",
+        type=ProxySettings.parse,
+        help="plain HTTP to a proxy that ends TLS: unix:FOLDER for sockets in a folder, or the proxy's addresses",
+    )
+    serve.add_argument("--credential-url", help="the module listener as modules reach it, where a proxy serves it")
+    serve.add_argument("--enrol-host", metavar="HOST[:PORT]", help="what is typed to enrol, where a proxy serves it")
+    serve.add_argument(
+        "--operations-port", type=int, metavar="PORT", help="/healthz, /readyz, /metrics; off where it is left out"
+    )
+    serve.add_argument("--operations-host", default="127.0.0.1", help="never a public one (default %(default)s)")
     serve.add_argument("--energy-url", help="another server for energy")
     serve.add_argument("--phone-url", help="the phone's page as messages name it, where a proxy serves it")
     serve.add_argument("--smtp", metavar="HOST:PORT", help="mail server")
@@ -67,6 +80,12 @@ def _parser():
     serve.set_defaults(run=_serve)
 
     _add_operator_commands(commands)
+
+    files = commands.add_parser("proxy-files", help="what a proxy needs: a server certificate, the CAs of modules")
+    files.add_argument("--data", type=Path, required=True, metavar="DIR")
+    files.add_argument("--host-name", required=True, action="append", help="what modules call it by; may be repeated")
+    files.add_argument("--out", type=Path, required=True, metavar="DIR")
+    files.set_defaults(run=_write_proxy_files)
 
     openapi = commands.add_parser("openapi", help="write docs/openapi.json")
     openapi.set_defaults(run=_write_openapi)
@@ -126,6 +145,11 @@ def _serve(chosen):
         enrol_port=chosen.enrol_port,
         console_port=chosen.console_port,
         database_url=os.environ.get("DATABASE_URL"),
+        proxy=chosen.behind_proxy,
+        operations_port=chosen.operations_port,
+        operations_host=chosen.operations_host,
+        credential_url=chosen.credential_url,
+        enrol_host=chosen.enrol_host,
         energy_url=chosen.energy_url,
         phone_url=chosen.phone_url,
         mail=mail,
@@ -139,7 +163,7 @@ def _serve(chosen):
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(_serve_until_told(settings))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -193,6 +217,17 @@ def _operator(chosen):
         database.close()
     if random:
         print(password)
+    return 0
+
+
+def _write_proxy_files(chosen):
+    from tools.pps.ca import DevelopmentCa, write_private
+
+    ca = DevelopmentCa(chosen.data / "ca")
+    chosen.out.mkdir(mode=0o750, parents=True, exist_ok=True)
+    write_private(chosen.out / "server.pem", ca.pps.make_server_certificate(chosen.host_name))
+    authorities = (ca.pps.certificate_der, ca.maker.certificate_der)
+    (chosen.out / "module-ca.pem").write_text("".join(map(ssl.DER_cert_to_PEM_cert, authorities)))
     return 0
 
 

@@ -48,6 +48,11 @@ class Database:
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def ping(self):
+        """Raise SQLAlchemyError unless the database answers."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
     def migrate(self, to="head"):
         """Bring the tables to a version, the newest by default. Replicas that start together wait for one another."""
         config = Config()

@@ -16,12 +16,16 @@ from tools.pps.console.text import alarm_words
 from tools.pps.db import Database
 from tools.pps.delivery import deliver
 from tools.pps.identity import IdentityReader
+from tools.pps.metrics import Metrics
+from tools.pps.operations import Readiness, operations_app
+from tools.pps.proxy import BehindProxy
 from tools.pps.services import build_services
 from tools.pps.services.alarm_mail import AlarmMail
 from tools.pps.services.credentials import CredentialOrder
 from tools.pps.services.enrolment import Endpoints
 from tools.pps.tls_protocol import TlsProtocol
 
+_PROXIED = ("module", "public", "console")
 _KEEP_ALIVE_S = 75
 _GRACE_S = 5
 _STOP_LOOK_S = 0.3
@@ -46,7 +50,7 @@ class PpsServer:
         Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.ca = DevelopmentCa(Path(settings.data_dir) / "ca")
         self.services = None
-        self.module_port = self.enrol_port = self.console_port = None
+        self.module_port = self.enrol_port = self.console_port = self.operations_port = None
         self._database = None
         self._listeners = []
         self._tasks = []
@@ -81,17 +85,13 @@ class PpsServer:
 
     @property
     def console_url(self):
-        return f"http://{self.settings.host}:{self.console_port}/"
+        return self.settings.console_address or f"http://{self.settings.host}:{self.console_port}/"
 
     async def start(self):
         """Migrate the database and listen. OSError where a port is taken."""
         settings = self.settings
         with contextlib.ExitStack() as undo:
-            sockets = []
-            for port in (settings.module_port, settings.enrol_port, settings.console_port):
-                sockets.append(_bind(settings.host, port))
-                undo.callback(sockets[-1].close)
-            self.module_port, self.enrol_port, self.console_port = (bound.getsockname()[1] for bound in sockets)
+            sockets = self._bind_all(undo)
             self._database = Database(settings.resolved_database_url())
             undo.callback(self._database.close)
             await asyncio.to_thread(self._database.migrate)
@@ -110,14 +110,27 @@ class PpsServer:
             names = dict.fromkeys((settings.host_name, "localhost", "127.0.0.1", "::1"))
             pem = self.ca.write_server_certificate(list(names))
             reader = IdentityReader(self.ca.pps.certificate_der, self.ca.maker.certificate_der)
-            mutual = _tls_context(pem, self.ca.pps, self.ca.maker)
-            key, behind_https = settings.console_key(), settings.console_behind_https
+            key = settings.console_key()
+            behind_https = settings.console_behind_https or settings.proxy is not None
             console = console_app(self.services, key, self.enrol_host, behind_https=behind_https)
+            modules, public = module_app(self.services, reader), public_app(self.services, settings.phone_page)
+            metrics = Metrics()
+            metrics.watch(self.services)
+
+            def listener(name, app, bound, tls):
+                app = metrics.measured(app, name)
+                if settings.proxy is None:
+                    return _Listener(app, bound, tls)
+                return _Listener(BehindProxy(app, settings.proxy), bound, None)
+
             self._listeners = [
-                _Listener(module_app(self.services, reader), sockets[0], mutual),
-                _Listener(public_app(self.services, settings.phone_page), sockets[1], _tls_context(pem)),
-                _Listener(console, sockets[2], None),
+                listener("module", modules, sockets[0], _tls_context(pem, self.ca.pps, self.ca.maker)),
+                listener("public", public, sockets[1], _tls_context(pem)),
+                listener("console", console, sockets[2], None),
             ]
+            if settings.operations_port is not None:
+                readiness = Readiness(self._database.ping, lambda: self.services.wakeups.closing)
+                self._listeners.append(_Listener(operations_app(metrics, readiness), sockets[3], None))
             await asyncio.gather(*(listener.start() for listener in self._listeners))
             if channels:
                 outbox = self.services.outbox
@@ -125,12 +138,30 @@ class PpsServer:
             if self.services.self_service.is_offered:
                 self._tasks.append(_for_ever(lambda: _repeat(self.services.self_service.work, _LINK_LOOK_S)))
             if settings.mail:
-                link = settings.console_address or self.console_url
                 alarm_mail = AlarmMail(
-                    self._database, self.services.now, alarm_words, link, settings.alarm_mails_an_hour
+                    self._database, self.services.now, alarm_words, self.console_url, settings.alarm_mails_an_hour
                 )
                 self._tasks.append(_for_ever(lambda: _repeat(alarm_mail.collect, _ALARM_LOOK_S)))
             undo.pop_all()
+
+    def _bind_all(self, undo):
+        """Sockets of the listeners, bound and put into `undo`."""
+        settings = self.settings
+        if settings.proxy is not None and not (settings.credential_url and settings.enrol_host):
+            raise ValueError("behind a proxy: say what modules call the server by (credential URL, host to enrol at)")
+        ports = (settings.module_port, settings.enrol_port, settings.console_port)
+        sockets = []
+        folder = settings.proxy.sockets if settings.proxy is not None else None
+        for name, port in zip(_PROXIED, ports, strict=True):
+            sockets.append(_bind_unix(folder / f"{name}.sock") if folder is not None else _bind(settings.host, port))
+            undo.callback(sockets[-1].close)
+        if folder is None:
+            self.module_port, self.enrol_port, self.console_port = (bound.getsockname()[1] for bound in sockets)
+        if settings.operations_port is not None:
+            sockets.append(_bind(settings.operations_host, settings.operations_port))
+            undo.callback(sockets[-1].close)
+            self.operations_port = sockets[-1].getsockname()[1]
+        return sockets
 
     async def stop(self):
         """Let open requests finish (polls answer at once), then close everything."""
@@ -143,6 +174,9 @@ class PpsServer:
             self.services.relay.phone_wakeups.close()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         self._listeners = []
+        if self.settings.proxy is not None and self.settings.proxy.sockets is not None:
+            for name in _PROXIED:
+                (self.settings.proxy.sockets / f"{name}.sock").unlink(missing_ok=True)
         if self._database is not None:
             self._database.close()
 
@@ -256,6 +290,23 @@ def _bind(host, port):
     except OSError as error:
         bound.close()
         raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
+    return bound
+
+
+def _bind_unix(path):
+    """A Unix socket for the proxy, which has to be of its group. One that a dead server left is taken away."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+        bound.bind(str(path))
+        path.chmod(0o660)
+    except OSError as error:
+        bound.close()
+        raise OSError(error.errno, f"{path}: {error.strerror}") from None
     return bound
 
 

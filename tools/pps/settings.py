@@ -1,5 +1,6 @@
 """Everything about a server that is chosen when it is started."""
 
+import ipaddress
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -35,6 +36,21 @@ class SmsSettings:
 
 
 @dataclass(frozen=True)
+class ProxySettings:
+    """A proxy that ends TLS: on this machine by Unix sockets in a folder (`sockets`), or at addresses (`networks`)."""
+
+    sockets: Path | None = None
+    networks: tuple = ()
+
+    @classmethod
+    def parse(cls, text):
+        """From "unix:FOLDER", or addresses and networks with commas between. ValueError."""
+        if text.startswith("unix:/"):
+            return cls(sockets=Path(text.removeprefix("unix:")))
+        return cls(networks=tuple(ipaddress.ip_network(part.strip()) for part in text.split(",")))
+
+
+@dataclass(frozen=True)
 class Settings:
     """`data_dir` is made where it is missing. Ports: 0 = any free one.
 
@@ -67,6 +83,11 @@ class Settings:
     """The console as mails about alarms name it; left out, it is where it listens."""
     alarm_mails_an_hour: int = 6
     """At most so many to one operator; what comes above goes together into the next."""
+    operations_port: int | None = None
+    """/healthz, /readyz, /metrics; None = not at all. Never to be reached from outside, see operations.py."""
+    operations_host: str = "127.0.0.1"
+    proxy: ProxySettings | None = None
+    """The listeners then speak plain HTTP, to this proxy alone. `credential_url` and `enrol_host` have to be given."""
     console_behind_https: bool = False
     """Browsers reach the console by HTTPS (a proxy before it): its cookies are then marked so."""
 

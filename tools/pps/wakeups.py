@@ -66,6 +66,11 @@ class Wakeups:
         with self._lock:
             return len(self._watches.get(module_id, ()))
 
+    def total(self):
+        """How many wait for news of anything."""
+        with self._lock:
+            return sum(map(len, self._watches.values()))
+
     def notify(self, module_id):
         """There may be news of this module."""
         with self._lock:

@@ -12,6 +12,7 @@ from tools.setup import (
     interpreter,
     locked,
     mip,
+    nginx,
     phone,
     postgres,
     programs,
@@ -70,6 +71,7 @@ PARTS = {
     "phone": phone.ensure,
     "console": console.ensure,
     "postgres": postgres.ensure,
+    "nginx": nginx.ensure,
     "japanese": programs.ensure_japanese_font,
 }
 

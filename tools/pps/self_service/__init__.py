@@ -16,6 +16,7 @@ from tools.pps.console.forms import ACTIONS
 from tools.pps.console.text import LANGUAGES, choose_language
 from tools.pps.errors import ServiceError
 from tools.pps.messages import duration
+from tools.pps.metrics import ROUTE
 from tools.pps.middleware import client_address
 from tools.pps.self_service.text import lookup
 from tools.pps.services.credentials import GROUPS
@@ -60,6 +61,7 @@ def self_service_routes(service):
 
     def offered(handler):
         async def endpoint(request):
+            request.scope[ROUTE] = PATH + ("/{token}" if request.path_params else "")
             form = {}
             if request.method == "POST":
                 async with request.form(max_files=0, max_fields=10) as posted:
