@@ -17,7 +17,7 @@ from tests.pps_client import Browser, Clock, record, state
 from tools.pps.app import console_app
 from tools.pps.ca import CertificateAuthority
 from tools.pps.console import build_console, energy_csv, text
-from tools.pps.console.energy_views import ENERGY_ALARMS, EXPORT_DAYS, SECURITY_ALARMS
+from tools.pps.console.energy_views import ENERGY_ALARMS, EXPORT_DAYS, SECURITY_ALARMS, router
 from tools.pps.db import Database
 from tools.pps.identity import FACTORY_IDENTITY, ModuleIdentity
 from tools.pps.models import QUANTITIES, Alarm, CircuitValues, ReadingsEpoch, Site, SlotValues
@@ -28,6 +28,7 @@ from tools.pps.services.energy import SILENT_S, HalfHours
 from tools.pps.services.enrolment import Endpoints
 from tools.pps.services.fleet import Fleet
 from tools.pps.services.operators import Operators
+from tools.setup import ROOT
 
 SERIAL, OTHER = "INK-00000001", "-2-3"
 READER, INSTALLER = "reader", "installer"
@@ -460,6 +461,49 @@ def test_r24_every_kind_of_alarm_is_in_words():
     told = re.search(r'kind: Mapped\[Code\]\s+"""(.*?)"""', inspect.getsource(Alarm), re.DOTALL)[1]
     assert set(re.findall(r"[a-z_]+", told)) - {"or"} == {*ENERGY_ALARMS, *SECURITY_ALARMS}
     assert {f"alarm_{kind}" for kind in (*ENERGY_ALARMS, *SECURITY_ALARMS)} <= text.keys()
+
+
+# whose values they are
+
+
+def test_r23_site_is_assigned_and_released_by_operators_alone(browser, sign_in, services):
+    path = f"/modules/{OTHER}/site"
+    forms = {path: {"number": "03-9999 5678901234567890", "contract": " PPS-9 "}, f"{path}/release": {}}
+    assert {route.path.format(serial=OTHER) for route in router.routes if "POST" in route.methods} == set(forms)
+    before = services.audit.actions(action="assign_site")[1]
+    for name in (READER, INSTALLER):
+        client = sign_in(name)
+        for each, form in forms.items():
+            answer = submit(client, each, "/account", **form)
+            assert answer.status_code == 403 and "forbidden: assign_site" in answer.text
+    assert path not in sign_in(READER).get(f"/modules/{OTHER}/energy").text
+    for each, form in forms.items():
+        assert browser.post(each, data=form).status_code == 403  # without the page's token
+    assert services.audit.actions(action="assign_site")[1] == before
+    assert submit(browser, path, **forms[path]).status_code == 303
+    page = browser.get(f"/modules/{OTHER}/energy").text
+    assert "03999956789012345678" in page and "PPS-9" in page and f"Assigned by {NAME}" in page
+    for form, status, words in (
+        ({"number": "1", "contract": "A"}, 422, "22 digits"),
+        ({"number": SITE, "contract": "a<b"}, 422, "A contract has"),
+        ({"number": SITE, "contract": "A"}, 409, "another module's"),
+    ):
+        answer = submit(browser, path, **form)
+        assert answer.status_code == status and words in answer.text
+        assert all(f'value="{html.escape(typed)}"' in answer.text for typed in form.values())
+        check_accessible(answer.text)
+    assert submit(browser, f"{path}/release").status_code == 303
+    assert "PPS-9" not in browser.get(f"/modules/{OTHER}/energy").text
+    trail = browser.get("/audit?view=operators").text
+    assert "Site assigned" in trail and "Site released" in trail
+    assert submit(browser, "/modules/NOBODY/site", **forms[path]).status_code == 404
+
+
+def test_r26_every_action_that_is_noted_is_in_words():
+    noted = set()
+    for source in (ROOT / "tools" / "pps" / "services").glob("*.py"):
+        noted |= set(re.findall(r'note_action\([^"\n]*"(\w+)"', source.read_text()))
+    assert len(noted) > 10 and {f"action_{name}" for name in noted} <= text.keys()
 
 
 # audit

@@ -104,6 +104,26 @@ TEXTS = {
     "note_to_come": ("まだ届いていません", "not here yet"),
     "circuits": ("分岐回路", "Branch circuits"),
     "circuit": ("回路{number}", "Circuit {number}"),
+    # whose values they are
+    "site_assign": ("発電場所と契約の割り当て", "Assign site and contract"),
+    "site_assign_lead": (
+        "割り当てると、モジュールはその発電場所・契約でしか報告できません。割り当てがなければ、最初の報告に従います。",
+        "The module may then report for these alone. Without an assignment it has what it said first.",
+    ),
+    "site_assigned_by": ("{name}が割り当て", "Assigned by {name}"),
+    "site_said": ("モジュールの申告", "As the module said"),
+    "site_hint": ("22桁の数字", "22 digits"),
+    "contract_hint": ("英大文字・数字・ハイフン、20文字まで", "Up to 20 capital letters, digits and hyphens"),
+    "site_assign_do": ("割り当てる", "Assign"),
+    "site_release_do": ("割り当てを解除", "Release"),
+    "problem_site": ("識別番号は22桁の数字です。", "A generation site has 22 digits."),
+    "problem_contract": (
+        "契約番号は英大文字・数字・ハイフンで20文字までです。",
+        "A contract has up to 20 capital letters, digits and hyphens.",
+    ),
+    "problem_site_taken": ("この発電場所は他のモジュールのものです。", "This site is another module's."),
+    "action_assign_site": ("発電場所の割り当て", "Site assigned"),
+    "action_release_site": ("発電場所の解除", "Site released"),
     # export
     "export": ("CSVで書き出す", "Export as CSV"),
     "export_from": ("開始日", "From"),

@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import re
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -18,7 +19,8 @@ from tools.pps.console.energy_display import (
     with_missing,
     zone_words,
 )
-from tools.pps.console.views import PAGE_SIZE, Reader, page_links, page_number
+from tools.pps.console.views import PAGE_SIZE, Reader, Submitter, page_links, page_number
+from tools.pps.errors import ServiceError
 from tools.pps.models import QUANTITIES
 from tools.pps.readings_body import slot_of, slot_start
 from tools.pps.services.energy import SLOTS_A_DAY
@@ -53,12 +55,12 @@ def energy_site(visit: Reader, serial: str, day: str = "", month: str = ""):
     return _month_page(visit, serial, month) if month else _day_page(visit, serial, day)
 
 
-def _day_page(visit, serial, typed, status=200, problem=None, export=None):
+def _day_page(visit, serial, day, status=200, problem=None, export=None, typed=None):
     energy, module = visit.services.energy, visit.services.fleet.module(serial)
     date = energy.today()
-    if typed:
+    if day:
         try:
-            date = typed_date(typed)
+            date = typed_date(day)
         except ValueError:
             status, problem = 422, "problem_date"
     rows = day_rows(energy.day(module.id, date), energy.zone, visit.services.now())
@@ -75,6 +77,7 @@ def _day_page(visit, serial, typed, status=200, problem=None, export=None):
         previous=_if_allowed(date - _DAY),
         following=_if_allowed(date + _DAY),
         export=export or (date.replace(day=1), date),
+        typed=typed,
     )
 
 
@@ -100,6 +103,7 @@ def _month_page(visit, serial, typed):
         previous=_if_allowed(first - _DAY),
         following=_if_allowed(following),
         export=(first, following - _DAY),
+        typed=None,
     )
 
 
@@ -158,6 +162,26 @@ def _all_half_hours(energy, module_id, first, last, now):
     over = [span for span in last_day.spans if span.slot >= end_slot]
     rows = itertools.chain(energy.csv_rows(module_id, first_slot, end_slot), over)
     return with_missing(rows, first_slot, end_slot, slot_of(now) - 1)
+
+
+@router.post("/modules/{serial}/site")
+def assign_site(visit: Submitter, serial: str):
+    number = re.sub(r"[\s-]", "", visit.form.get("number", ""))
+    contract = visit.form.get("contract", "").strip()
+    try:
+        visit.services.sites.assign(serial, number, contract, visit.operator.name)
+    except ServiceError as error:
+        if error.field is None:
+            raise
+        problem = "problem_site_taken" if error.code == "conflict" else f"problem_{error.field}"
+        return _day_page(visit, serial, "", error.status, problem, typed={"number": number, "contract": contract})
+    return visit.go(f"/modules/{serial}/energy", "saved")
+
+
+@router.post("/modules/{serial}/site/release")
+def release_site(visit: Submitter, serial: str):
+    visit.services.sites.release(serial, visit.operator.name)
+    return visit.go(f"/modules/{serial}/energy", "saved")
 
 
 @router.get("/alarms")

@@ -64,6 +64,8 @@ _ACTIONS = {
     "energy_fleet": "see_fleet",
     "energy_site": "see_energy",
     "energy_export": "see_energy",
+    "assign_site": "assign_site",
+    "release_site": "assign_site",
     "users": "manage_users",
     "add_user": "manage_users",
     "change_role": "manage_users",

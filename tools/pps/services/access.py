@@ -20,6 +20,7 @@ _OPERATE = {
     "acknowledge",
     "contact",
     "assign",
+    "assign_site",
     "see_messages",
     "manage_users",
 }
