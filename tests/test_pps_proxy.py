@@ -68,7 +68,7 @@ def running_nginx(folder, sockets, certificates):
             name: stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             for name in ("MODULE", "PUBLIC", "CONSOLE")
         }
-        values = {"CERTIFICATES": str(certificates)}
+        values = {"CERTIFICATES": str(certificates), "PUBLIC_CERTIFICATE": str(certificates / "public.pem")}
         for name, each in bound.items():
             values[f"{name}_PORT"] = f"127.0.0.1:{each.getsockname()[1]}"
             values[f"{name}_UPSTREAM"] = f"unix:{sockets}/{name.lower()}.sock"
