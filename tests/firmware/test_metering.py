@@ -393,6 +393,16 @@ def test_r22_another_device_is_told_and_its_counters_are_not_taken_for_energy():
         await module.run_to_slot()
         slot = module.records()[-1]
         assert slot.flags & REPLACED and slot.quality == [RESET] * 7 and slot.device == 0x7777
+        await module.run(100)
+        device.identity = 0x5555
+        device.added = [added + 80 for added in device.added]  # by chance not far from the one before
+        await module.run_to_slot()
+        slot = module.records()[-1]
+        assert (slot.flags, slot.quality) == (REPLACED, [RESET] * 7)
+        start_ms = slot.slot * SLOT_S * 1000
+        for index in range(7):
+            wms = device.house.wms(index, start_ms, start_ms + SLOT_S * 1000)
+            assert slot.energy[index] * 3_600_000 <= wms + 3_600_000
 
     metered(story)
 
@@ -461,6 +471,27 @@ def test_s20_each_contract_has_what_was_measured_under_it():
         # The slot comes once for each contract, and never twice for one.
         assert [record.slot - _FIRST for record in records] == [0, 1, 1, 2, 2, 3]
         assert all(record.quality == [ESTIMATED] * 7 for record in records[:5])
+
+    metered(story)
+
+
+def test_s20_what_passed_before_a_restart_belongs_to_the_contract_of_before():
+    async def story(module, device):
+        first = first_of(device)
+        await module.run_to_slot()
+        await module.run(500)
+        old = module.readings.contract_tag
+        module.set(contract=b"PPS-2")
+        await module.off(20)  # before the meter could take notice
+        counted = first_of(device)
+        module.learn()
+        await module.run_to_slot(2)
+        records = module.records()
+        assert [record.slot - _FIRST for record in records] == [0, 1, 1, 2]
+        assert [record.contract == old for record in records] == [True, True, False, False]
+        for index in range(7):
+            assert sum(record.energy[index] for record in records[:2]) == counted[index] - first[index]
+        assert energy_of(records)[:7] == [last - begun for last, begun in zip(records[-1].counter, first)]
 
     metered(story)
 
