@@ -10,6 +10,7 @@ from meter_rig import (
     Module,
     advance,
     energy_of,
+    kinds,
     no_slot_twice,
     of_kind,
     run,
@@ -17,7 +18,7 @@ from meter_rig import (
 
 from firmware import settings
 from firmware.crypto.hmac import hmac_sha256
-from firmware.readings import CIRCUITS, SLOT, Readings
+from firmware.readings import CIRCUITS, CLOCK, POINT, SLOT, Readings
 from firmware.store import layout
 from firmware.store.ring import Ring
 from firmware.store.window import Window
@@ -175,21 +176,22 @@ class _Life(Module):
     def whole(self):
         """All is there from the first record that the ring still has; returns the records."""
         records = self.records()
-        for kind in (SLOT, CIRCUITS):
-            ours = of_kind(records, kind)
+        for kinds_of_it in ((SLOT, POINT), (CIRCUITS,)):
+            ours = of_kind(records, *kinds_of_it)
             if not ours:
                 continue
-            sums = energy_of(ours[1:], (kind,))
+            sums = energy_of(ours[1:], kinds_of_it)
             for index in range(len(ours[0].counter)):
-                end = 1 << (32 if kind == SLOT else 16)
+                end = 1 << (16 if CIRCUITS in kinds_of_it else 32)
                 assert sums[index] % end == (ours[-1].counter[index] - ours[0].counter[index]) % end
         no_slot_twice(records)
         assert self.audit.noted == []
         return records
 
 
-def _lived(name, slots, circuits):
-    """Cut everywhere in the life of the slot that comes after so many."""
+def _lived(name, slots, circuits, untimed_s=0):
+    """Cut everywhere in the life of the slot that comes after so many, and after so long without the time."""
+    later = untimed_s // SLOT_S
 
     def prepare(flash):
         async def main():
@@ -203,6 +205,8 @@ def _lived(name, slots, circuits):
     def operation(flash, told):
         async def main():
             module = _Life(flash, slots * SLOT_S + 600, circuits)
+            if untimed_s:
+                await module.run(untimed_s)
             module.learn()
             await module.run_to_slot()
             told.append(module.readings.newest_slot)
@@ -211,19 +215,22 @@ def _lived(name, slots, circuits):
 
     def check(flash, told):
         async def main():
-            module = _Life(flash, (slots + 1) * SLOT_S - 270, circuits)  # half a minute later
+            module = _Life(flash, (slots + 1 + later) * SLOT_S - 270, circuits)  # half a minute later
             records = module.whole()
             if told:
                 assert of_kind(records, SLOT)[-1].slot == told[0]
             module.learn()
             await module.run_to_slot()
             records = module.whole()
-            assert of_kind(records, SLOT)[-1].slot == START_S // SLOT_S + slots + 1
+            assert of_kind(records, SLOT)[-1].slot == START_S // SLOT_S + slots + 1 + later
             for kind in (SLOT, CIRCUITS) if circuits else (SLOT,):
                 assert all(RESET not in record.quality for record in of_kind(records, kind))
             covered = [record.slot for record in of_kind(records, SLOT)]
+            if len(of_kind(records, POINT)):
+                assert kinds(records)[slots : slots + 3] in ([POINT, POINT, CLOCK], [POINT, POINT, POINT])
+                return
             assert covered == list(range(covered[0], covered[-1] + 1))
-            assert len(records) >= 40
+            assert len(records) >= min(slots, 40)
 
         run(main())
 
@@ -246,6 +253,10 @@ def test_r22_cuts_in_the_life_of_a_slot_that_needs_a_new_sector():
 
 def test_r22_cuts_where_the_oldest_sector_goes_for_a_slot():
     _lived("slot in place of the oldest sector", 93, 0)
+
+
+def test_r22_cuts_while_the_clock_becomes_known_after_a_point():
+    _lived("points", 20, 0, SLOT_S + 100)
 
 
 def test_r22_cuts_between_a_slot_and_its_circuits():
