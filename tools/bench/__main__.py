@@ -8,11 +8,17 @@ import json
 import sys
 import time
 
-from tools.bench import crypto, heap, phone, store
+from tools.bench import crypto, heap, ingest, phone, store
 from tools.bench.callgrind import CallgrindError
 from tools.setup import BUILD
 
-PARTS = {"store": store.rows, "crypto": crypto.rows, "phone": phone.rows, "heap": lambda: heap.rows(_say)}
+PARTS = {
+    "store": store.rows,
+    "crypto": crypto.rows,
+    "phone": phone.rows,
+    "heap": lambda: heap.rows(_say),
+    "ingest": ingest.rows,
+}
 
 _NOT_MEASURED = {"value": None, "unit": "", "limit": None, "peer": None, "ok": False}
 

@@ -58,8 +58,8 @@ class Readings:
         self._need_partitions(bodies, now)
         for left in reversed(range(_TRIES)):
             try:
-                with self._database.write() as session:
-                    return Taking(session, identity, report, bodies, now, self._first_kept_slot(now)).run()
+                with self._database.begin() as connection:
+                    return Taking(connection, identity, report, bodies, now, self._first_kept_slot(now)).run()
             except Contradiction as found:
                 with self._database.write() as session:
                     module = module_of(session, identity, lock=True)
@@ -106,7 +106,9 @@ class Readings:
         this_month = month_of(now)
         months = set(range(this_month, this_month + self._settings.ahead_months + 1))
         first = self._first_kept_slot(now)
-        slots = {month_of(slot_start(body.slot)) for body in bodies if getattr(body, "slot", -1) >= first}
+        slots = [body.slot for body in bodies if getattr(body, "slot", -1) >= first]
+        ends = {month_of(slot_start(slot)) for slot in (slots[:1] + slots[-1:])}
+        slots = ends if len(ends) < 2 else {month_of(slot_start(slot)) for slot in slots}
         self.partitions.need(
             {"reading_records": months, "slot_values": months | slots, "circuit_values": months | slots}
         )

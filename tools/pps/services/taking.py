@@ -4,11 +4,13 @@ Whoever stores something of a module holds the locks of its epochs' rows, so tha
 stored by one of them and found by the other.
 """
 
+import functools
 import hmac
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy.orm import Session
 
 from tools.pps.errors import ServiceError
 from tools.pps.models import (
@@ -26,7 +28,7 @@ from tools.pps.models import (
 from tools.pps.readings_body import CIRCUITS, CLOCK, POINT, SLOT, PointBody, SlotBody, decode, slot_of
 from tools.pps.services import placing
 from tools.pps.services.common import module_of, raise_alarm
-from tools.pps.services.writes import Writes
+from tools.pps.services.writes import Writes, first_query
 
 NO_TAG = bytes(28)
 
@@ -101,17 +103,29 @@ _COME_SO_FAR = ("through", "highest", "highest_tag", "newest_slot", "placed_thro
 class Taking:
     """One report in one transaction."""
 
-    def __init__(self, session, identity, report, bodies, now, first_kept_slot):
-        self._session = session
+    def __init__(self, connection, identity, report, bodies, now, first_kept_slot):
+        self._connection = connection
         self._identity = identity
         self._report = report
         self._bodies = bodies
         self._now = now
         self._first_kept_slot = first_kept_slot
-        self._writes = Writes(session)
+        self._writes = Writes(connection)
+
+    @functools.cached_property
+    def _session(self):
+        """For what is rare; a session costs a fifth of a usual report."""
+        return Session(self._connection, expire_on_commit=False)
 
     def run(self):
         """Returns `through`."""
+        try:
+            return self._run()
+        finally:
+            if "_session" in self.__dict__:
+                self._session.close()
+
+    def _run(self):
         report = self._report
         known, epoch = self._known()
         if epoch is None:  # it only asks, of what is not here
@@ -121,6 +135,7 @@ class Taking:
         if report.head < epoch.highest and not self._is_repetition(epoch):
             detail = {"highest": epoch.highest, "head": report.head}
             raise_alarm(self._session, SimpleNamespace(id=epoch.module_id), "readings_rollback", detail, self._now)
+            self._flush()
             return epoch.highest
         site_id = self._site_id(known)
         found = self._neighbours(epoch)
@@ -142,12 +157,17 @@ class Taking:
         if not points_wait:
             placed_through = through
         elif through > epoch.through:
-            self._writes.flush()
+            self._flush()
             placed_through, points_wait = self._place(epoch, through, site_id)
         values |= {"points_wait": points_wait, "placed_through": placed_through}
         self._writes.update(ReadingsEpoch.__table__, epoch.id, values)
-        self._writes.flush()
+        self._flush()
         return through
+
+    def _flush(self):
+        self._writes.flush()
+        if "_session" in self.__dict__:
+            self._session.flush()
 
     def _kind(self, index):
         return self._report.records[index].body[0]
@@ -157,7 +177,7 @@ class Taking:
     def _known(self):
         """(key, site and newest slot that the server knows, row of the epoch or None), the epochs locked."""
         parameters = {"serial": self._identity.serial, "fingerprint": self._identity.fingerprint}
-        rows = self._session.connection().execute(_EPOCHS, parameters).all()
+        rows = first_query(self._connection, _EPOCHS, parameters)
         epoch = next((row for row in rows if row.epoch == self._report.epoch), None)
         if epoch is None or epoch.superseded_at is not None:
             rows = self._first_of_its_epoch(parameters)
@@ -259,7 +279,7 @@ class Taking:
         query = select(ReadingRecord.number, ReadingRecord.tag).where(
             *self._of_epoch(epoch), ReadingRecord.number.between(first - 1, last + 1)
         )
-        found = {number: tag for number, tag in self._session.execute(query)}
+        found = {number: tag for number, tag in self._connection.execute(query)}
         if found.get(first - 1, report.before) != report.before:
             raise _conflict(first, "before", "the record before has another tag")
         for record in report.records:

@@ -1,8 +1,11 @@
 """Statements that go to the database together: on PostgreSQL in one exchange, whatever their number.
 
-The large tables' rows go this way past the ORM, whose statements would be composed anew for each number of rows.
+Each exchange is a wait, and several of them were half of what a report cost. The large tables' rows go this way past
+the ORM, whose statements would be composed anew for each number of rows.
 """
 
+import collections
+import contextlib
 import functools
 import itertools
 
@@ -14,10 +17,10 @@ class ComesTwice(Exception):
 
 
 class Writes:
-    """Collects inserts and updates of a session's transaction until flush()."""
+    """Collects inserts and updates of a connection's transaction until flush()."""
 
-    def __init__(self, session):
-        self._connection = session.connection()
+    def __init__(self, connection):
+        self._connection = connection
         self._dialect = self._connection.dialect
         self._waiting = []
 
@@ -43,15 +46,37 @@ class Writes:
             raise ComesTwice
 
     def _in_one_exchange(self, waiting):
-        connection = self._connection.connection.driver_connection
-        errors = self._dialect.loaded_dbapi
-        try:
-            with connection.pipeline():
-                cursors = [connection.execute(statement, parameters) for statement, parameters, _ in waiting]
-        except errors.OperationalError as error:
-            # The text could hold what was to be stored.
-            raise sqlalchemy.exc.OperationalError("several statements", None, type(error)()) from None
+        with _exchange(self._connection) as driver:
+            cursors = [driver.execute(statement, parameters) for statement, parameters, _ in waiting]
         return [cursor.rowcount for cursor in cursors]
+
+
+def first_query(connection, query, parameters):
+    """Rows of a transaction's first query: on PostgreSQL in one exchange with the transaction's beginning."""
+    if connection.dialect.driver != "psycopg":
+        return connection.execute(query, parameters).all()
+    statement, row = _compiled(query, connection.dialect)
+    with _exchange(connection) as driver:
+        cursor = driver.execute(statement, parameters)
+    return [row(*values) for values in cursor.fetchall()]
+
+
+@contextlib.contextmanager
+def _exchange(connection):
+    """The driver's connection, what is executed on it being sent together."""
+    driver = connection.connection.driver_connection
+    try:
+        with driver.pipeline():
+            yield driver
+    except connection.dialect.loaded_dbapi.OperationalError as error:
+        # Its text could hold what was to be stored.
+        raise sqlalchemy.exc.OperationalError("several statements", None, type(error)()) from None
+
+
+@functools.cache
+def _compiled(query, dialect):
+    names = [column.name for column in query.selected_columns]
+    return str(query.compile(dialect=dialect)), collections.namedtuple("Row", names)
 
 
 def insert_statement(table, rows, dialect):
@@ -80,9 +105,9 @@ def _mark(dialect):
 
 
 def _array(values):
-    """A column as PostgreSQL writes arrays; of whole numbers, bytes and None."""
-    texts = (
-        "NULL" if value is None else f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(value)
-        for value in values
-    )
-    return f"{{{','.join(texts)}}}"
+    """A column as PostgreSQL writes arrays: all of it bytes, or whole numbers and None."""
+    if isinstance(values[0], bytes):
+        text = ",".join([f'"\\\\x{value.hex()}"' for value in values])
+    else:
+        text = str(values)[1:-1].rstrip(",").replace("None", "NULL")
+    return f"{{{text}}}"
