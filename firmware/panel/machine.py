@@ -12,6 +12,7 @@ from micropython import const
 
 from firmware import settings
 from firmware.errors import InkanError
+from firmware.modules import forget
 from firmware.panel import screens
 from firmware.panel.canvas import ROW_WIDTH
 from firmware.panel.strings import Strings
@@ -191,13 +192,20 @@ class Panel:
         self._ended = False
         if self.name == "enrolling":
             self._job.cancel()  # what the server has agreed to is forgotten
+        self._job = None  # it holds the screens' module
         self.forget()
+        self.forget_session_screens()
         self.selected_of.clear()
         if reason == "done":
             self.go_home()
         else:
             self.detail = reason
             self.go("ended")
+
+    @staticmethod
+    def forget_session_screens():
+        """Give back the RAM that the screens of a session take; the next one of them brings it again."""
+        forget("firmware.panel.screens_session", "firmware.panel.editor")
 
     def _note_end(self):
         self._ended = True

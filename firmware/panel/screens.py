@@ -301,6 +301,28 @@ def date_text(p):
 
 
 # Name: what shows it, what takes its keys and, where it follows the units, what looks each second.
+def enrolling(p):
+    p.progress(p.say("enrolling.above"), p.say("wait.below"))
+
+
+async def enrol(p):
+    """Enrol, without what is in memory for the session's other screens: nothing else takes as much as this."""
+    p.editor = None
+    p.forget_session_screens()
+    try:
+        fields = await p.enrol(p.host, p.code, p.show_progress)
+    except InkanError as error:
+        p.detail = error
+        p.go("enrol_failed")
+        p.refresh()
+        return
+    p.go("working")
+    p.refresh()
+    from firmware.panel.screens_session import write
+
+    await write(p, "connection", fields)
+
+
 SCREENS = {
     "idle": (idle, idle_key, home_tick),
     "tampered": (tampered, tampered_key, home_tick),
@@ -315,5 +337,6 @@ SCREENS = {
     "wait": (wait, no_key, wait_tick),
     "failed": (failed, failed_key),
     "ended": (ended, ended_key),
+    "enrolling": (enrolling, no_key),
     "error": (error, error_key),
 }

@@ -6,7 +6,7 @@ from firmware import settings, unique_info
 from firmware.errors import FieldError, InkanError, SessionError
 from firmware.panel.canvas import ROW_WIDTH
 from firmware.panel.editor import DigitsEditor, TextEditor
-from firmware.panel.screens import link_key, message, no_key
+from firmware.panel.screens import enrol, link_key, message, no_key
 
 _POSTAL_GROUPS = (3, 4)
 _SITE_GROUPS = (2, 4, 4, 4, 4, 4)
@@ -292,7 +292,7 @@ def confirm_change(p):
 
 def confirm_change_key(p, key):
     if key == "O":
-        p.job(_write(p, "change"))
+        p.job(write(p, "change"))
         return "working"
     return p.input if key == "B" else None
 
@@ -317,7 +317,7 @@ def confirm_delete(p):
 
 def confirm_delete_key(p, key):
     if key == "O":
-        p.job(_write(p, "delete"))
+        p.job(write(p, "delete"))
         return "working"
     if key == "B":
         if p.field:
@@ -334,7 +334,7 @@ def result_key(p, key):
     return p.after if key in "OB" else None
 
 
-async def _write(p, what, fields=None):
+async def write(p, what, fields=None):
     """Let the session do it, while the screen says so."""
     session = p.session
     await p.sleep_ms(0)
@@ -418,26 +418,9 @@ def confirm_enrol(p):
 
 def confirm_enrol_key(p, key):
     if key == "O":
-        p.job(_enrol(p))
+        p.job(enrol(p))
         return "enrolling"
     return "enrol_code" if key == "B" else None
-
-
-def enrolling(p):
-    p.progress(p.say("enrolling.above"), p.say("wait.below"))
-
-
-async def _enrol(p):
-    try:
-        fields = await p.enrol(p.host, p.code, p.show_progress)
-    except InkanError as error:
-        p.detail = error
-        p.go("enrol_failed")
-        p.refresh()
-        return
-    p.go("working")
-    p.refresh()
-    await _write(p, "connection", fields)
 
 
 def enrol_failed(p):
@@ -464,7 +447,7 @@ def recover_key(p, key):
 
 def confirm_wipe_key(p, key):
     if key == "O":
-        p.job(_write(p, "wipe"))
+        p.job(write(p, "wipe"))
         return "working"
     return "recover" if key == "B" else None
 
@@ -488,7 +471,6 @@ SCREENS = {
     "enrol_host": (enrol_host, enrol_host_key),
     "enrol_code": (enrol_code, enrol_code_key),
     "confirm_enrol": (confirm_enrol, confirm_enrol_key),
-    "enrolling": (enrolling, no_key),
     "enrol_failed": (enrol_failed, enrol_failed_key),
     "recover": (message, recover_key),
     "confirm_wipe": (message, confirm_wipe_key),
