@@ -20,6 +20,7 @@ from collections import defaultdict
 
 from tools.setup.attributes import identifiers
 from tools.setup.shrink import is_private, short_names
+from tools.setup.syntax import parse
 
 RESIDENT = "firmware.app"
 _BOARDS = "firmware.boards."  # of these one is ever there
@@ -51,7 +52,7 @@ def link(texts, folder="firmware/"):
     """
     sources = {path: text for path, text in texts.items() if path.endswith(".py")}
     try:
-        trees = {path: ast.parse(text) for path, text in sources.items()}
+        trees = {path: parse(text) for path, text in sources.items()}
     except (SyntaxError, ValueError):
         return Linked(texts, {module_name(path): [path] for path in sources})
     paths = {module_name(path): path for path in sources if path.startswith(folder)}
@@ -123,6 +124,7 @@ class _File:
         self.subclasses = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.bases}
         self.known = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr[0] != "_"}
         self.constants = {name for statement in tree.body for name in _constants(statement)}
+        self.variables = _variables(tree)
         self.names, self.attributes = [], []
         self._visit_all(tree.body, [self.own | set(self.by_name) | set(self.foreign)])
 
@@ -188,11 +190,19 @@ def _bound_in(owner):
 
 
 def _constants(statement):
-    """The name that `_NAME = const(...)` gives, if the statement is one."""
+    """The name that `NAME = const(...)` gives, if the statement is one."""
     function = getattr(getattr(statement, "value", None), "func", None)
     if isinstance(statement, ast.Assign) and getattr(function, "id", None) == "const":
-        return [target.id for target in statement.targets if is_private(target.id)]
+        return [target.id for target in statement.targets]
     return []
+
+
+def _variables(tree):
+    """Names anywhere in a file that the compiler would take for those of a constant that is called so."""
+    found = set()
+    for node in ast.walk(tree):
+        found |= {getattr(node, field, None) for field in ("id", "arg", "name")}
+    return found
 
 
 class _Linker:
@@ -211,6 +221,7 @@ class _Linker:
                 imported = file.by_name.get(node.id)
                 if imported and not imported.symbol and id(node) not in looked_into:
                     self._whole.add(imported.module)
+        self._abroad = self._imported_abroad()
         self._called = {}  # (unit, what it is) -> its name there
         for unit in self.units:
             self._name(unit)
@@ -267,6 +278,20 @@ class _Linker:
         visit(module)
         return found
 
+    def _imported_abroad(self):
+        """What a unit finds in another one, of what is asked for by its own name."""
+        found = set()
+        for part, file in self._files.items():
+            wanted = [self._meaning(entry.module, entry.symbol) for entry in file.head + file.inner if entry.symbol]
+            for node in file.attributes:
+                what, module = self._meaning(part, node.value.id)
+                if what is None:
+                    wanted.append(self._meaning(module, node.attr))
+            found.update(
+                meaning for meaning in wanted if meaning[0] and self._unit_of[meaning[0]] != self._unit_of[part]
+            )
+        return found
+
     # What everything is called
 
     def _meaning(self, module, name):
@@ -314,14 +339,18 @@ class _Linker:
         taken = set()
         for meaning in dict.fromkeys([*root_names, *barred]):
             where, what = meaning
-            if where and where in parts and what in self._files[where].constants:
-                name = next(constants)
+            is_constant = where and where in parts and what in self._files[where].constants
+            is_known = meaning in root_names or meaning in self._abroad or where in self._whole
+            if is_constant and (is_private(what) or not is_known):
+                name = next(constants)  # the compiler leaves it out
             else:
                 wanted = what[1].partition(".")[0] if where is False else what.rpartition(".")[2]
                 choice = short_names() if is_private(wanted) else _numbered(wanted)
                 if where in parts and meaning not in root_names and what not in self._files[where].subclasses:
                     choice = itertools.chain(known, choice)
                 avoid = taken if meaning in root_names else taken | barred[meaning] | _BUILT_IN
+                if is_constant and meaning not in root_names:
+                    avoid = avoid.union(*(self._files[part].variables for part in parts))
                 name = next(name for name in choice if name not in avoid)
             taken.add(name)
             self._called[unit, meaning] = name
