@@ -21,10 +21,14 @@ from firmware.link.endpoint import CREDENTIAL, ENERGY, endpoints
 from firmware.link.phone import PhoneUnit
 from firmware.link.relay import Relay
 from firmware.link.server_link import ServerLink
+from firmware.metering import Meter
 from firmware.modules import forget
 from firmware.preferences import Preferences
+from firmware.readings import Readings
+from firmware.reporting import Reporter
 from firmware.session import Sessions
 from firmware.store.store import Store
+from firmware.sunspec import Device
 
 _SEED_SIZE = const(48)
 _COLLECT_EVERY_PART = const(32)  # of the heap that was allocated, so that what stays does not end up all over it
@@ -47,7 +51,7 @@ class App:
         self.board = board
         self.random = Random()
         self.store = Store(board.flash(), self.random)
-        self.links = ()
+        self.link = self.energy_link = None
         self.phone = None
         self.panel = None
         self._wifi = board.wifi()
@@ -64,7 +68,9 @@ class App:
         gc.collect()
         self._build()
         gc.collect()
-        self._build_links()
+        self._build_energy()
+        gc.collect()
+        self.link = self._build_link(CREDENTIAL, Relay(lambda link: self.phone.serve(link)))
         gc.collect()
         self._build_phone()
         gc.collect()
@@ -72,10 +78,11 @@ class App:
             ("network", self._network),
             ("housekeeping", self._housekeeping),
             ("phone", self.phone.run),
+            ("meter", self.meter.run),
+            ("link", self.link.run),
+            ("energy", self._energy_link),
         ]
         tasks += [("carrier", carrier.run) for carrier in self._build_carriers()]
-        for link in self.links:
-            tasks.append(("link", link.run))
         if board.HAS_PANEL:
             keypad = self._build_panel()
             tasks.append(("keypad", keypad.run))
@@ -138,31 +145,39 @@ class App:
         nonce = clock.head_number.to_bytes(4, "little") + bytes(clock.head_tag or b"")
         self.random.generator = HmacDrbg(self.board.entropy(_SEED_SIZE), nonce, self.store.random_seed)
 
-    def _build_links(self):
-        relay = Relay(lambda link: self.phone.serve(link))
+    def _build_energy(self):
+        """From the power control device to what is reported. Nothing here waits for a device or a server."""
+        sessions = self.sessions
+        self.readings = readings = Readings(self.store.readings, self.random, sessions.read, self.audit)
+        self.reporter = reporter = Reporter(readings, self.detection, sessions.read, self._rolled_back)
+        self.meter = Meter(Device(self.board.power_device()), self.clock, readings, asyncio.sleep_ms)
+        readings.listeners.append(reporter.changed)
+        for listeners in (sessions.information_listeners, self.detection.listeners):
+            listeners.append(readings.changed)
+            listeners.append(reporter.changed)
 
-        def link(role):
-            return ServerLink(
-                role,
-                lambda: endpoints(role, self.detection.read, self.identity),
-                self.acquisition,
-                self.audit,
-                self.clock,
-                self.state,
-                self._rolled_back,
-                self.random,
-                self.identity.serial or "",
-                settings.FIRMWARE_VERSION,
-                self._learn_time,
-                relay if role == CREDENTIAL else None,
-            )
-
-        self.links = (link(CREDENTIAL), link(ENERGY))
-        for link in self.links:
-            self.acquisition.listeners.append(link.state_changed)
-            self.detection.listeners.append(link.connection_changed)
-            self.detection.listeners.append(link.state_changed)
-            self.sessions.connection_listeners.append(link.connection_changed)
+    def _build_link(self, role, relay=None):
+        """The link to the server of a role."""
+        link = ServerLink(
+            role,
+            lambda: endpoints(role, self.detection.read, self.identity),
+            self.acquisition,
+            self.audit,
+            self.clock,
+            self.state,
+            self._rolled_back,
+            self.random,
+            self.identity.serial or "",
+            settings.FIRMWARE_VERSION,
+            self._learn_time,
+            relay,
+            self.reporter,
+        )
+        self.acquisition.listeners.append(link.state_changed)
+        self.detection.listeners.append(link.connection_changed)
+        self.detection.listeners.append(link.state_changed)
+        self.sessions.connection_listeners.append(link.connection_changed)
+        return link
 
     def _build_phone(self):
         self.phone = PhoneUnit(
@@ -235,11 +250,17 @@ class App:
             "audit_number": store.audit.head_number,
             "tamper": self.detection.tamper,
             "credential": self.acquisition.state(),
+            "energy": {
+                "device": self.meter.state,
+                "report": self.reporter.state,
+                "waiting": self.reporter.waiting,
+                "newest_slot": self.readings.newest_slot,
+            },
         }
 
     def link_status(self):
         """None before anything was tried, "online", or the code of what is wrong."""
-        link = self.links[0]
+        link = self.link
         if link.online:
             return "online"
         return link.error
@@ -249,7 +270,7 @@ class App:
         gc.collect()
         from firmware.link.enrol import enrol
 
-        link = self.links[0]
+        link = self.link
         try:
             return await enrol(
                 host,
@@ -305,6 +326,18 @@ class App:
                     await asyncio.sleep_ms(pause_ms // 2 + pause_ms * self.random(1)[0] // 512)
                     pause_ms = min(pause_ms * 2, settings.WIFI_RETRY_MAX_MS)
             await asyncio.sleep_ms(settings.HOUSEKEEPING_MS)
+
+    async def _energy_link(self):
+        """Call an energy server that is one of its own (R25). There is none in most houses, and then no link either."""
+        changed = asyncio.Event()
+        for listeners in (self.sessions.connection_listeners, self.detection.listeners):
+            listeners.append(changed.set)
+        while next(endpoints(ENERGY, self.detection.read, self.identity), None) is None:
+            changed.clear()
+            await changed.wait()
+        if self.energy_link is None:
+            self.energy_link = self._build_link(ENERGY)
+        await self.energy_link.run()
 
     async def _housekeeping(self):
         """Time-outs of credential and session, the clock's ticks, fresh entropy, the watchdog."""

@@ -13,6 +13,7 @@ from micropython import const
 from firmware import settings
 from firmware.drivers import DriverError
 from firmware.drivers.flash import PartitionFlash
+from firmware.drivers.modbus_rtu import ModbusRtu
 from firmware.drivers.wifi import Wifi
 
 POWER_PINS = {
@@ -64,8 +65,6 @@ class Chip:
     def power_device(self):
         """The line to the power control device."""
         from machine import UART, Pin
-
-        from firmware.drivers.modbus_rtu import ModbusRtu
 
         uart = UART(
             _POWER_UART,

@@ -94,7 +94,7 @@ async def work():
     readings.listeners.append(reporter.changed)
     for listeners in (rig.detection.listeners, rig.sessions.information_listeners):
         listeners += [readings.changed, reporter.changed]
-    rig.detection.listeners += [link.state_changed, show]
+    rig.detection.listeners += [link.connection_changed, link.state_changed, show]
     task = asyncio.create_task(link.run())
     commands = asyncio.StreamReader(sys.stdin)
     while True:

@@ -11,7 +11,7 @@ from tools.setup import BUILD, ROOT, SetupError, mip
 from tools.setup.stage import StageError
 from tools.sim.circuit import CIRCUITS
 from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
-from tools.sim.house import HEAP, OPERATOR, House, HouseError
+from tools.sim.house import HEAP, HOSTS, OPERATOR, House, HouseError
 from tools.sim.module import BOARD, MICROPYTHON
 
 
@@ -24,6 +24,7 @@ def main(arguments=None):
     run.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     run.add_argument("--radio", help="a Bluetooth adapter as Bumble names it (usb:0), for real phones; see docs/ble.md")
     run.add_argument("--board", choices=CIRCUITS, default=BOARD, help="what the module is built on (%(default)s)")
+    run.add_argument("--host", choices=HOSTS, default=HOSTS[0], help="what it sits in and measures (%(default)s)")
     demo = commands.add_parser("demo", help="operations 1 and 2 unattended; exit code 0 only if every step was ok")
     demo.add_argument("--pictures", action="store_true", help="print displays dot by dot")
     demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
@@ -60,6 +61,7 @@ def _house(options):
         micropython=options.interpreter.absolute(),
         ble=getattr(options, "radio", None),
         board=getattr(options, "board", BOARD),
+        host=getattr(options, "host", HOSTS[0]),
     )
 
 

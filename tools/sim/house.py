@@ -1,4 +1,4 @@
-"""The virtual house: PPS server, mailbox, network and the module with its chips, in one event loop."""
+"""The virtual house: PPS server, mailbox, network, the module with its chips, the power device, in one event loop."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import random
 import secrets
 import shutil
 import socket
+import time
 from pathlib import Path
 
 from tools.flash import layout
@@ -22,6 +23,8 @@ from tools.sim.mailbox import Mailbox
 from tools.sim.module import ACCESS_POINTS, BOARD, MICROPYTHON, Module
 from tools.sim.network import Network
 from tools.sim.phones import Phones
+from tools.sim.power.device import PANEL_BOARD, PCS, PowerDevice
+from tools.sim.power.house_model import HouseModel
 from tools.sim.watch import ServerWatch, WatchedFlash
 
 SERIAL = "INK-00000001"
@@ -40,6 +43,8 @@ print("%d.%d.%d" % sys.implementation.version[:3] + ", words of %d bits" % (64 i
 _PORTS = ("credential", "enrol", "phone")
 _SUM_UP_S = 1.0
 _KEPT_PORTS = (20_000, 30_000)
+_CIRCUITS = 8  # of a panel board
+HOSTS = (PCS, PANEL_BOARD)
 
 
 class HouseError(Exception):
@@ -50,9 +55,11 @@ class House:
     """Everything of one house, kept in `folder`: flash, server, certificates.
 
     Attributes to look at, from start() on: `server`, `module`, `flash`,
-    `mailbox`, `phones`, `log`; `label` (ID and password that came with the module from the
-    factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
-    All methods belong to one event loop. `ble` and `board` are as Module takes them.
+    `mailbox`, `phones`, `power` (the PowerDevice, or None), `log`; `label` (ID and password that came with the module
+    from the factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
+    All methods belong to one event loop. `ble` and `board` are as Module takes them. host: what the module sits in, one
+    of HOSTS, and measures; None leaves its line without a device. power_clock: the time by which that measures, in Unix
+    seconds.
     """
 
     def __init__(
@@ -64,13 +71,15 @@ class House:
         micropython=MICROPYTHON,
         ble=None,
         board=BOARD,
+        host=PCS,
+        power_clock=time.time,
     ):
         self.folder = Path(folder)
         self.heap = heap
         self.as_mpy = as_mpy
         self.log = EventLog()
         self.mailbox = Mailbox()
-        self.server = self.module = self.flash = self.phones = None
+        self.server = self.module = self.flash = self.phones = self.power = None
         self.label = None
         self.operator_password = None
         self.image = None
@@ -81,6 +90,8 @@ class House:
         self._micropython = micropython
         self._ble = ble
         self._board = board
+        self._host = host
+        self._power_clock = power_clock
         self._outside = Network()
         self._watch = None
         self._flash_counts = {}  # of the second that runs, by area
@@ -125,6 +136,9 @@ class House:
         )
         self.phones = Phones(self.module)
         await self._forward(kept["ports"])
+        if self._host:
+            self.power = self._power_device(kept)
+            await self.power.start(self.module.power_path)
         if not FlashImage(self.flash.image()).provisioned:
             self.is_new = True
             await self._provision(kept)
@@ -137,7 +151,7 @@ class House:
 
     async def stop(self):
         """End everything that was started, and nothing else."""
-        for part in (self._watch, self.module, self.server, self.mailbox):
+        for part in (self._watch, self.power, self.module, self.server, self.mailbox):
             if part is not None:
                 await (part.close() if part is self.module else part.stop())
         await self._outside.close()
@@ -179,6 +193,12 @@ class House:
                     "is another house running? End it, or start anew with --fresh"
                 ) from None
 
+    def _power_device(self, kept):
+        """One whose counters go on from where they were, since its house lives by a seed: counted from the start."""
+        times = [kept["power_start_s"]]
+        model = HouseModel(times[0], seed=kept["power_seed"], circuits=_CIRCUITS if self._host == PANEL_BOARD else 0)
+        return PowerDevice(model, lambda: times.pop() if times else self._power_clock(), kind=self._host)
+
     async def _provision(self, kept):
         """What the factory does, over the module's console; the label goes with the house."""
         order = Order(
@@ -187,6 +207,7 @@ class House:
             server_ca_der=self.server.ca.pps.certificate_der,
             ssid=_SSID,
             passphrase=ACCESS_POINTS[_SSID],
+            host_kind=self._host or PCS,
         )
         await self.module.power_on()
         try:
@@ -203,12 +224,15 @@ class House:
         """What a house remembers beside flash and database; made at its first start."""
         path = self.folder / "house.json"
         if path.exists():
-            return json.loads(path.read_text())
-        kept = {
-            "ports": dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True)),
-            "operator_password": secrets.token_urlsafe(9),
-        }
-        self._save(kept)
+            kept = json.loads(path.read_text())
+        else:
+            kept = {
+                "ports": dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True)),
+                "operator_password": secrets.token_urlsafe(9),
+            }
+        if "power_seed" not in kept:
+            kept |= {"power_start_s": int(self._power_clock()), "power_seed": secrets.randbelow(1_000_000)}
+            self._save(kept)
         return kept
 
     def _save(self, kept):
