@@ -11,6 +11,7 @@ from tests.power.harness import explore, tally
 from tools.sim.chips.flash import PowerCut
 
 TIMEOUT_S = 300
+HEAP = "256wK"  # the rig looks at a copy after each cut while the module that was cut is still in the heap
 
 CONNECTION = settings.ISSUER_CONNECTION
 KEYPAD = settings.DOOR_KEYPAD
