@@ -55,11 +55,12 @@ class House:
     """Everything of one house, kept in `folder`: flash, server, certificates.
 
     Attributes to look at, from start() on: `server`, `module`, `flash`,
-    `mailbox`, `phones`, `power` (the PowerDevice, or None), `log`; `label` (ID and password that came with the module
-    from the factory), `operator_password`; `image` (the one taken last, or None), `plugged`.
+    `mailbox`, `phones`, `power` and `power_model` (the PowerDevice and its HouseModel, or None), `log`; `label` (ID and
+    password that came with the module from the factory), `operator_password`; `image` (the one taken last, or None),
+    `plugged`.
     All methods belong to one event loop. `ble` and `board` are as Module takes them. host: what the module sits in, one
-    of HOSTS, and measures; None leaves its line without a device. power_clock: the time by which that measures, in Unix
-    seconds.
+    of HOSTS, and measures; None leaves its line without a device. clock: the time of that house and of the server, in
+    Unix seconds; never before the house's first start.
     """
 
     def __init__(
@@ -72,14 +73,14 @@ class House:
         ble=None,
         board=BOARD,
         host=PCS,
-        power_clock=time.time,
+        clock=time.time,
     ):
         self.folder = Path(folder)
         self.heap = heap
         self.as_mpy = as_mpy
         self.log = EventLog()
         self.mailbox = Mailbox()
-        self.server = self.module = self.flash = self.phones = self.power = None
+        self.server = self.module = self.flash = self.phones = self.power = self.power_model = None
         self.label = None
         self.operator_password = None
         self.image = None
@@ -91,7 +92,7 @@ class House:
         self._ble = ble
         self._board = board
         self._host = host
-        self._power_clock = power_clock
+        self._clock = clock
         self._outside = Network()
         self._watch = None
         self._flash_counts = {}  # of the second that runs, by area
@@ -169,7 +170,8 @@ class House:
                 phone_url=f"https://{HOST_NAME}:{ports['phone']}/phone/",
                 mail=MailSettings("127.0.0.1", self.mailbox.smtp_port, "pps@example.com"),
                 sms=SmsSettings(self.mailbox.sms_url),
-            )
+            ),
+            clock=self._clock,
         )
         await self.server.start()
         with contextlib.suppress(ServiceError):  # conflict: there since an earlier start
@@ -196,8 +198,9 @@ class House:
     def _power_device(self, kept):
         """One whose counters go on from where they were, since its house lives by a seed: counted from the start."""
         times = [kept["power_start_s"]]
-        model = HouseModel(times[0], seed=kept["power_seed"], circuits=_CIRCUITS if self._host == PANEL_BOARD else 0)
-        return PowerDevice(model, lambda: times.pop() if times else self._power_clock(), kind=self._host)
+        circuits = _CIRCUITS if self._host == PANEL_BOARD else 0
+        self.power_model = HouseModel(times[0], seed=kept["power_seed"], circuits=circuits)
+        return PowerDevice(self.power_model, lambda: times.pop() if times else self._clock(), kind=self._host)
 
     async def _provision(self, kept):
         """What the factory does, over the module's console; the label goes with the house."""
@@ -231,7 +234,7 @@ class House:
                 "operator_password": secrets.token_urlsafe(9),
             }
         if "power_seed" not in kept:
-            kept |= {"power_start_s": int(self._power_clock()), "power_seed": secrets.randbelow(1_000_000)}
+            kept |= {"power_start_s": int(self._clock()), "power_seed": secrets.randbelow(1_000_000)}
             self._save(kept)
         return kept
 
