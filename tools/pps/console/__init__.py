@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -56,6 +56,9 @@ def build_console(services, key, enrol_host, *, behind_https=False, charts=CHART
     app.add_exception_handler(RequestValidationError, _not_found)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(OperationalError, _internal)
+    # What no column could hold, a sign NUL or a number of 20 digits, is nowhere to be found.
+    app.add_exception_handler(DataError, _not_found)
+    app.add_exception_handler(OverflowError, _not_found)
     app.add_exception_handler(Exception, _internal)
     return AddedHeaders(ErrorBoundary(BodyLimit(app)), _safe_headers)
 

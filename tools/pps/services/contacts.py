@@ -20,7 +20,8 @@ def clean_address(channel, typed):
     if channel == "sms":
         typed = re.sub(r"[\s().-]", "", typed)
     form = _FORMS.get(channel)
-    return typed if form is not None and len(typed) <= 254 and form.fullmatch(typed) else None
+    fits = form is not None and len(typed) <= 254 and typed.isprintable() and form.fullmatch(typed)
+    return typed if fits else None
 
 
 class Contacts:

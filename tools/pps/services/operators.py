@@ -11,7 +11,7 @@ from tools.pps.errors import ServiceError
 from tools.pps.models import AlarmNotice, LoginFailure, Module, ModuleAssignment, Operator
 from tools.pps.services.access import OPERATOR, ROLES
 from tools.pps.services.common import module_by_serial, note_action
-from tools.pps.services.contacts import EMAIL
+from tools.pps.services.contacts import clean_address
 
 PASSWORD_LENGTH = (10, 200)
 FAILURE_WINDOW_S = 15 * 60
@@ -92,7 +92,7 @@ class Operators:
 
     def set_mail(self, operator_id, address, language, alarm_mail):
         """Where an operator's alarms go. address: "" = nowhere. ServiceError bad_request."""
-        if address and not EMAIL.fullmatch(address):
+        if address and clean_address("email", address) is None:
             raise ServiceError("bad_request", "mail: an e-mail address", field="mail")
         if language not in ("ja", "en") or (alarm_mail and not address):
             raise ServiceError("bad_request", "mail: an address and a language", field="mail")
