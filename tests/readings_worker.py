@@ -33,7 +33,7 @@ def identity_of(serial, number=1):
 
 def main(url, serial, seed, stops_at, now):
     database = Database(url)
-    services = build_services(database, None, None, clock=lambda: int(now))
+    services = build_services(database, None, None, clock=lambda: int(now) + int(seed))
     requests = [json.loads(line) for line in sys.stdin]
     random.Random(int(seed)).shuffle(requests)
     left = int(stops_at)
