@@ -227,6 +227,13 @@ def test_r6_session_ends_after_eight_hours_of_work(browser, clock):
     assert browser.get("/modules").status_code == 303
 
 
+def test_r6_session_goes_on_at_a_server_whose_clock_is_a_little_behind(browser, clock):
+    clock.advance(-30)
+    assert browser.get("/modules").status_code == 200
+    clock.advance(-3600)
+    assert browser.get("/modules").status_code == 303
+
+
 def test_r6_copied_cookie_does_not_outlive_its_own_time(browser, app, clock):
     stolen = dict(browser.cookies)
     clock.advance(IDLE_S - 1)

@@ -13,6 +13,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 LIFETIME_S = 8 * 3600
 IDLE_S = 30 * 60
 _RENEW_S = 60
+_SKEW_S = 60
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class ConsoleSession:
     epoch: int | None = None
 
     def has_ended(self, now):
-        """Whether its time is over. A time in the future is no better than one long ago."""
+        """Whether its time is over. A time in the future is no better than one long ago, but for servers whose clocks
+        differ a little."""
         idle_s = LIFETIME_S if self.operator_id is None else IDLE_S
-        return not (0 <= now - self.began_at < LIFETIME_S and 0 <= now - self.seen_at < idle_s)
+        return not (-_SKEW_S <= now - self.began_at < LIFETIME_S and -_SKEW_S <= now - self.seen_at < idle_s)
 
 
 class SessionCookie:
