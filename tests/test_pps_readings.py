@@ -200,8 +200,13 @@ def test_s20_new_contract_number_parts_a_half_hour_and_is_noted(api, house):
     day = api.services.energy.day(module_id, api.services.energy.today())
     assert day.slots[NOW_SLOT - 2 - day.first_slot].energies == (11, None, 0, 0, 0, 55, 0)
     assert api.services.energy.status(module_id).missing == 0
+    sender.append(slot_body(NOW_SLOT, contract=88), slot_body(NOW_SLOT + 1, contract=99))
+    sender.contract += "-C"  # the record of the contract before has not been reported, and never will be
+    assert api.report(serial, sender.request(6, 6, oldest=6)) == 6
+    assert gaps(api, module_id) == [(5, 5, "passed_over")] and api.alarms(module_id, "readings_gap") == []
+    sender.contract = sender.contract.removesuffix("-C")
     sender.append(slot_body(NOW_SLOT - 2, contract=88))
-    assert api.report(serial, sender.request(5, 5, oldest=5), 409) == "conflict"
+    assert api.report(serial, sender.request(7, 7, oldest=7), 409) == "conflict"
     mixed = Sender(serial.encode() + b"mixed", site=sender.site, contract=sender.contract)
     mixed.append(slot_body(NOW_SLOT - 9, contract=1), slot_body(NOW_SLOT - 8, contract=2))
     assert api.report(serial, mixed.request(1, 2), 422) == "bad_request"

@@ -137,6 +137,8 @@ class Taking:
             raise_alarm(self._session, SimpleNamespace(id=epoch.module_id), "readings_rollback", detail, self._now)
             self._flush()
             return epoch.highest
+        # What the contract before left unreported is no loss.
+        self._gaps_alarm = epoch.through > 0 and (known.site, known.contract) == (report.site, report.contract)
         site_id = self._site_id(known)
         found = self._neighbours(epoch)
         new = [index for index, record in enumerate(report.records) if record.number not in found]
@@ -395,13 +397,13 @@ class Taking:
                 return through
 
     def _note_gaps(self, epoch, first, last):
-        """Note which of these numbers are not here; an alarm where some had come before them."""
+        """Note which of these numbers are not here; an alarm where that is a loss."""
         query = select(ReadingRecord.number).where(*self._of_epoch(epoch), ReadingRecord.number.between(first, last))
         expected = first
         for number in [*self._session.scalars(query.order_by(ReadingRecord.number)), last + 1]:
             if number > expected:
                 self._note_gap(epoch, expected, number - 1, "passed_over", None)
-                if epoch.through:
+                if self._gaps_alarm:
                     module = SimpleNamespace(id=epoch.module_id)
                     detail = {"first": expected, "last": number - 1}
                     raise_alarm(self._session, module, "readings_gap", detail, self._now)
