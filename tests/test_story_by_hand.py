@@ -151,6 +151,8 @@ class Person:
 
     def choose(self, text, arrow="D"):
         """Go down a list, or up, to the row that begins with the text, and press OK."""
+        while not self.selected():  # the screen before is still there
+            self.look_again()
         for _ in range(12):
             before = self.selected()
             if before.lstrip("→").startswith(text):
