@@ -31,7 +31,7 @@ fuzz: setup ## what a phone can send, with new seeds until Ctrl-C or a finding
 	@$(VENV)/python -m tests.fuzz_phone $(ARGS)
 
 bench: setup ## the figures, each beside its limit
-	@$(PYTHON) -m tools.setup valgrind
+	@$(PYTHON) -m tools.setup valgrind postgres
 	@$(VENV)/python -m tools.bench $(ARGS)
 
 golden: setup ## accept the screens as they are now as the golden pictures
