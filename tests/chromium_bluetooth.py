@@ -67,9 +67,6 @@ class EmulatedBluetooth:
         self._uuids = {}  # by the emulation's id
         self._tasks = []
         self._answered = set()
-        self._writes = 0  # begun; those told to be done; those begun when the page last heard of the module
-        self._writes_done = self._writes_heard = 0
-        self._went_on = asyncio.Condition()
 
     async def __aenter__(self):
         self._browser = await self._page.context.browser.new_browser_cdp_session()
@@ -101,11 +98,6 @@ class EmulatedBluetooth:
             raise failed[0]
         for result in failed:  # what the page waited for in vain
             exception[1].add_note(f"the emulated Bluetooth ended: {result!r}")
-
-    async def heard(self, writes, timeout_s=30):
-        """Wait until the page has written so often and has heard of the module after the last of it. TimeoutError."""
-        async with asyncio.timeout(timeout_s), self._went_on:
-            await self._went_on.wait_for(lambda: min(self._writes_done, self._writes_heard) >= writes)
 
     def _emulate(self, command, **parameters):
         return self._browser.send(f"BluetoothEmulation.{command}", parameters)
@@ -169,7 +161,6 @@ class EmulatedBluetooth:
                 more["data"] = base64.b64encode(await self.link.read(uuid)).decode()
             elif kind == "write":
                 assert uuid == settings.BLE_TO_MODULE_UUID
-                self._writes += 1
                 with_response = asked["writeType"] != "write-without-response"
                 await self.link.write(base64.b64decode(asked["data"]), with_response)
                 if not with_response:
@@ -185,10 +176,6 @@ class EmulatedBluetooth:
             code=code,
             **more,
         )
-        if kind == "write":
-            async with self._went_on:
-                self._writes_done = self._writes
-                self._went_on.notify_all()
 
     async def _notify(self):
         while True:
@@ -196,9 +183,6 @@ class EmulatedBluetooth:
             await self._page.evaluate(
                 "([uuid, text]) => notifyAs(uuid, text)", [uuid, base64.b64encode(value).decode()]
             )
-            async with self._went_on:
-                self._writes_heard = self._writes
-                self._went_on.notify_all()
 
     async def _follow(self, link):
         await link.ended(None)

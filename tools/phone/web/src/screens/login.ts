@@ -22,6 +22,7 @@ export function login(app: App): Render {
   let step: LoginStep | "waiting" | null = null;
   let error: unknown = null;
   let short: Key | null = null;
+  let refreshing: Promise<void> | null = null;
 
   async function submit(): Promise<void> {
     const info = app.info!;
@@ -37,7 +38,13 @@ export function login(app: App): Render {
       return;
     }
     try {
-      while (app.since(info.delayS)) {
+      if (refreshing) {
+        // Its answer would be taken for the next try's.
+        step = "waiting";
+        app.draw();
+        await refreshing;
+      }
+      while (app.since(app.info!.delayS)) {
         step = "waiting";
         app.draw();
         await pause(DELAY_LOOK_MS);
@@ -63,7 +70,9 @@ export function login(app: App): Render {
       }
       app.draw();
       document.querySelector<HTMLElement>("[role=alert]")?.scrollIntoView({ block: "center" });
-      await refresh();
+      refreshing = refresh();
+      await refreshing;
+      refreshing = null;
     }
   }
 
