@@ -5,6 +5,8 @@ on most 128 x 64 modules: column n is segment n, and the top row is COM63, so
 the COM direction is reversed to have line 0 at the top.
 """
 
+from binascii import crc32
+
 from micropython import const
 
 WIDTH = const(128)
@@ -12,6 +14,7 @@ HEIGHT = const(64)
 
 _PAGES = const(8)
 _PAGE_BYTES = const(128)
+_SUM_MASK = const(0x3FFFFFFF)  # what MicroPython keeps without an object of its own
 
 _DISPLAY_OFF = const(0xAE)
 _DISPLAY_ON = const(0xAF)
@@ -62,9 +65,8 @@ class St7567:
         self._reset = reset
         self._sleep_ms = sleep_ms
         self._volume = _DEFAULT_VOLUME
-        # What the controller's RAM holds, page by page, where _known says so.
-        self._shown = _pages(bytearray(_PAGES * _PAGE_BYTES))
-        self._known = False
+        # A sum of what the controller's RAM holds, page by page; a copy of it would be a kilobyte.
+        self._shown = [None] * _PAGES
         self._asleep = False
         self._frame = None
         self._frame_pages = None
@@ -85,10 +87,10 @@ class St7567:
         for step in _POWER_STEPS:
             self._send(_POWER_CONTROL | step)
             self._sleep_ms(_POWER_STEP_MS)
+        blank = bytes(_PAGE_BYTES)
         for page in range(_PAGES):
-            self._shown[page][:] = bytes(_PAGE_BYTES)
-            self._send_page(page)
-        self._known = True
+            self._send_page(page, blank)
+            self._shown[page] = _sum_of(blank)
         self._asleep = False
         self._send_sleep()
         self._cs.value(1)
@@ -102,10 +104,11 @@ class St7567:
             self._frame_pages = _pages(frame)
         self._cs.value(0)
         for page in range(_PAGES):
-            if not self._known or self._shown[page] != self._frame_pages[page]:
-                self._shown[page][:] = self._frame_pages[page]
-                self._send_page(page)
-        self._known = True
+            data = self._frame_pages[page]
+            found = _sum_of(data)
+            if self._shown[page] != found:
+                self._send_page(page, data)
+                self._shown[page] = found
         self._cs.value(1)
 
     def refresh(self):
@@ -114,8 +117,11 @@ class St7567:
         self._send(_NOP)
         self._settings()
         self._send(_POWER_CONTROL | _POWER_STEPS[-1])
+        blank = bytes(_PAGE_BYTES)
         for page in range(_PAGES):
-            self._send_page(page)
+            data = self._frame_pages[page] if self._frame_pages else blank
+            self._send_page(page, data)
+            self._shown[page] = _sum_of(data)
         self._send_sleep()
         self._cs.value(1)
 
@@ -159,14 +165,18 @@ class St7567:
             self._send(_ALL_POINTS_OFF)
             self._send(_DISPLAY_ON)
 
-    def _send_page(self, page):
+    def _send_page(self, page, data):
         self._address[0] = _SET_PAGE | page
         self._address[1] = _SET_COLUMN_HIGH
         self._address[2] = _SET_COLUMN_LOW
         self._dc.value(0)
         self._spi.write(self._address)
         self._dc.value(1)
-        self._spi.write(self._shown[page])
+        self._spi.write(data)
+
+
+def _sum_of(data):
+    return crc32(data) & _SUM_MASK
 
 
 def _pages(frame):

@@ -5,6 +5,7 @@ a server that the pinned CA vouches for and that was shown the module's certific
 """
 
 import asyncio
+import gc
 
 from micropython import const
 
@@ -28,6 +29,7 @@ _MAY_ASK = (429, 503)  # to be left alone
 _IDLE_POLL_MS = const(1_000)  # least time between polls that bring nothing
 _BODY_MAX_BYTES = const(7_168)  # of an audit request; leaves room for its head in the buffer
 _MAC_BYTES = const(16)
+_CONTEXT_BYTES = const(1_868)  # of an SSLContext, in one piece, with words of 32 bits
 
 
 async def _sleep_ms(duration_ms):
@@ -92,6 +94,7 @@ class ServerLink:
         # Taken at the start, while the heap is in one piece; energy is a server of its own in few houses.
         self._buffer = new_buffer() if self._is_credential_link else None
         self._client = None
+        self._room = None  # keeps the place of the TLS context free while there is none
         self._reopen = False
         self._hello_due = True
         self._next_hello_ms = 0
@@ -137,6 +140,7 @@ class ServerLink:
     def take_back(self):
         """Go on with the buffer; also where it was never lent."""
         self._lent = None
+        self._keep_room()
         self._rest_relay(False)
         self._hello_due = True
         self._wake()
@@ -218,6 +222,7 @@ class ServerLink:
     def _open(self):
         """Make a client for the best endpoint whose certificates can be used; LinkError("no_server") without any."""
         for endpoint in self._endpoints():
+            self._room = None
             try:
                 context = mutual_context(endpoint.ca, endpoint.certificate, endpoint.private_key)
             except LinkError:
@@ -234,6 +239,8 @@ class ServerLink:
 
     def _forget_server(self):
         self._close()
+        if not self._lent:
+            self._keep_room()
         self._reopen = False
         self._hello_due = True
         self._acknowledgement = None  # a poll says as much; a refused one will be offered again
@@ -245,6 +252,15 @@ class ServerLink:
         if self._client is not None:
             self._client.end()
             self._client = None
+
+    def _keep_room(self):
+        """What comes until the next context is made would settle where that has to go: the heap does not move."""
+        if self._client is None:
+            gc.collect()
+            try:
+                self._room = bytearray(_CONTEXT_BYTES)
+            except MemoryError:
+                self._room = None
 
     async def _hello(self):
         nonce = self._random(_NONCE_BYTES).hex()

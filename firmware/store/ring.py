@@ -49,7 +49,7 @@ class Ring:
         self._header_label = label + b"h"
         self._record_label = label + b"r" + bytes((ring_id,))
         self._random = random
-        self._slot = memoryview(bytearray(_SLOT_SIZE))
+        self._slot = window.scratch.record
         self._clear()
 
     def _clear(self):

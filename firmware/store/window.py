@@ -9,6 +9,7 @@ HALF_SIZE = const(512)
 SLOT_HEAD_SIZE = const(32)  # header and IV of a sealed slot
 
 _QUARTER_SIZE = const(256)
+_RECORD_SIZE = const(128)  # of a ring
 _BLANK = b"\xff" * _QUARTER_SIZE
 
 
@@ -25,6 +26,7 @@ class Scratch:
         self.halves = _cut(self.view, HALF_SIZE)
         self.quarters = _cut(self.view, _QUARTER_SIZE)
         self.back = memoryview(bytearray(HALF_SIZE))
+        self.record = memoryview(bytearray(_RECORD_SIZE))
         self.behind_head = self.view[SLOT_HEAD_SIZE:]
         self.writer = None  # the SlotWriter that fills `view`, once there is one
 
