@@ -9,7 +9,7 @@ from tools.setup.interpreter import WORD_BITS, probe
 from tools.sim.module import MICROPYTHON
 
 # Of 131,072; 4,500 of them are the table of names, which grows by that much at 620. Enrolment takes the most beside it,
-# and gives back the screens that it does not need (firmware/panel/screens.py): it goes through in 125 KiB.
+# and gives back the screens that it does not need (firmware/panel/screens.py): it goes through in 124 KiB.
 _MOST_BYTES = 109_000
 
 

@@ -100,6 +100,7 @@ EVENT_CHIPS = {
     "tamper": "bad",
     "finding": "warn",
     "wiped": "warn",
+    "report_refused": "warn",
     "change": "edit",
     "delete": "edit",
 }

@@ -364,6 +364,7 @@ _TEXTS = {
     "event_tamper": ("改ざん検知", "Tamper found"),
     "event_finding": ("異常の検出", "Damage found"),
     "event_wiped": ("全消去", "Wiped"),
+    "event_report_refused": ("電力量報告の拒否", "Report refused"),
     "field_customer_name": ("氏名", "Name"),
     "field_postal_code": ("郵便番号", "Postal code"),
     "field_address": ("住所", "Address"),
