@@ -1,0 +1,136 @@
+"""R22, R23: from the power control device's counters to the PPS's database, through all that lies between.
+
+The firmware is what is flashed, the line a Modbus server's, the clock a fast one; what is compared are whole Wh.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import select
+
+from firmware.store.store import Store
+from tests.pps_client import certificate_request
+from tools.pps.models import QUANTITIES, CircuitValues, Module, ReadingRecord, ReadingsEpoch, SlotValues
+from tools.setup import ROOT
+from tools.sim.house import SERIAL, House
+from tools.sim.power.device import PANEL_BOARD
+
+pytestmark = pytest.mark.asyncio
+
+SCALE = 300  # times as fast
+APP = [
+    ("Clock(store.clock, time.ticks_ms,", "Clock(store.clock, lambda: time.ticks_ms() * {scale} & 0x3FFFFFFF,"),
+    ("self.clock, readings, asyncio.sleep_ms)", "self.clock, readings, lambda ms: asyncio.sleep_ms(ms // {scale}))"),
+]
+# By the fast clock: how far a server's time may be on its way, and the module's from it, and how often to read.
+SETTINGS = {"LINK_NONCE_MS": 10_000 * SCALE, "METER_STEP_S": 900, "METER_READ_MS": 120_000, "LINK_POLL_WAIT_S": 1}
+CONTRACT = "PPS-000123"
+SITE = "0312345678901234567890"
+
+
+class FastTime:
+    """The time of server and device, and what makes the firmware's own as fast."""
+
+    def __init__(self):
+        self._start_s = time.time()
+        self._begun_s = time.monotonic()
+
+    def __call__(self):
+        return self._start_s + (time.monotonic() - self._begun_s) * SCALE
+
+    @staticmethod
+    def overlay():
+        app = (ROOT / "firmware/app.py").read_text()
+        for old, new in APP:
+            assert app.count(old) == 1, old
+            app = app.replace(old, new.format(scale=SCALE))
+        settings = (ROOT / "firmware/settings.py").read_text()
+        settings += "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
+        return {"firmware/app.py": app, "firmware/settings.py": settings}
+
+
+def enter_contract(house):
+    """What a technician would have entered, put into the vault by the store itself, with the power off."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = house.server.certify_connection(SERIAL, certificate_request(key, SERIAL))
+    url = house.server.credential_url.encode()
+    items = {
+        0x14: CONTRACT.encode(),
+        0x21: os.urandom(64),
+        0x31: SITE.encode(),
+        0x51: url,
+        0x52: url,
+        0x53: house.server.ca.pps.certificate_der,
+        0x54: certificate,
+        0x55: key.private_numbers().private_value.to_bytes(32, "big"),
+    }
+    house.flash.power_on()
+    store = Store(house.flash, os.urandom)
+    store.start()
+    store.vault.commit(sorted(items.items()))
+    house.flash.powered = False
+
+
+class Database:
+    def __init__(self, house):
+        self._database = house.server.services.readings._database
+
+    def all(self, model, order):
+        with self._database.read() as session:
+            return list(session.scalars(select(model).order_by(order)))
+
+    def slots(self):
+        return self.all(SlotValues, SlotValues.slot)
+
+
+async def until(condition, timeout_s=240):
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.1)
+
+
+async def test_r22_r23_two_half_hours_from_the_device_to_the_server(tmp_path):
+    fast = FastTime()
+    house = House(tmp_path, host=PANEL_BOARD, clock=fast, overlay=fast.overlay())
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(house)
+        await house.start(fresh=True, power=False)
+        enter_contract(house)
+        database = Database(house)
+        await house.power_on()
+        await until(lambda: len(database.slots()) >= 3)
+        before = len(database.slots())
+        await house.restart()
+        await until(lambda: len(database.slots()) >= before + 2)
+        slots = database.slots()
+        records = database.all(ReadingRecord, ReadingRecord.number)
+        circuits = database.all(CircuitValues, CircuitValues.slot)
+        epoch = database.all(ReadingsEpoch, ReadingsEpoch.id)
+        (module,) = database.all(Module, Module.id)
+        counted = house.power.counted()
+        assert not [line for line in house.module.output if "failed" in line]
+
+    # Each half hour once, in one piece with the next, and each record once.
+    ends = [row.slot for row in slots]
+    assert [row.slot - row.span for row in slots[1:]] == ends[:-1]
+    numbers = [record.number for record in records]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(epoch) == 1 and epoch[0].through == numbers[-1]
+    # To the Wh: what the slots say together is what the counters say at both ends.
+    bodies = {record.number: record.body for record in records}
+
+    def counter(row, place):
+        body = bodies[row.number]
+        return int.from_bytes(body[44 + 4 * place : 48 + 4 * place], "little")
+
+    for place, name in enumerate(QUANTITIES):
+        energy_wh = sum(getattr(row, name) for row in slots[1:])
+        assert energy_wh == counter(slots[-1], place) - counter(slots[0], place), name
+        assert counter(slots[-1], place) <= counted[place], name
+    assert sum(row.bought + row.pv + row.discharged for row in slots) > 0
+    assert {row.slot for row in circuits} <= set(ends) and len(circuits) >= len(slots) - 1
+    assert module.state["energy"]["device"] == "ok"
