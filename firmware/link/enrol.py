@@ -85,19 +85,24 @@ async def enrol(
             "mac": request_mac.hex(),
         }
     )
-    client = HttpClient(first_host, first_port, unverified_context(), buffer, limits, connect)
-    fields = await _ask(client, message, key, request_mac)
-    client = message = None  # the proof needs the room of its context
+    fields = await _ask(first_host, first_port, message, key, request_mac, buffer, limits, connect)
+    message = None
+    gc.collect()
+    room = [bytearray(settings.LINK_CONTEXT_BYTES)]  # of its context, which the proof's needs: nothing else goes there
     at = request.find(_SPKI_HEAD)
     if _public_key_of(fields[unique_info.MODULE_CERTIFICATE]) != request[at : at + _SPKI_SIZE]:
         raise EnrolmentError("bad_answer")
     fields[unique_info.PRIVATE_KEY] = private_key
-    await _prove(fields, serial, state(), random, firmware_version, buffer, limits, connect)
+    await _prove(fields, serial, state(), random, firmware_version, room, buffer, limits, connect)
     return fields
 
 
-async def _ask(client, message, key, request_mac):
-    """The fields of an answer that proves itself."""
+async def _ask(host, port, message, key, request_mac, buffer, limits, connect):
+    """The fields of an answer that proves itself.
+
+    A frame keeps what was on its stack, so the client, and its context with it, has to be this one's alone.
+    """
+    client = HttpClient(host, port, unverified_context(), buffer, limits, connect)
     try:
         return _verified(await client.call(_PATH, (message,)), key, request_mac)
     except StatusError as error:
@@ -196,12 +201,13 @@ def _verified(answer, key, request_mac):
     return fields
 
 
-async def _prove(fields, serial, state, random, firmware_version, buffer, limits, connect):
-    """Say hello to the new server as whom it has certified; `EnrolmentError("not_proved")`."""
+async def _prove(fields, serial, state, random, firmware_version, room, buffer, limits, connect):
+    """Say hello to the new server as whom it has certified; `EnrolmentError("not_proved")`. room: a list to clear."""
     url = unique_info.check(unique_info.CREDENTIAL_URL, fields[unique_info.CREDENTIAL_URL]).decode()
     host, port = split_url(url)
     nonce = random(_NONCE_SIZE).hex()
     client = None
+    room.clear()
     try:
         context = mutual_context(
             fields[unique_info.CA_CERTIFICATE],
@@ -262,13 +268,18 @@ def _base64(data):
 
 
 def _from_base64(message, name):
+    """Bytes of a field, which is taken out of the message: its room is wanted for the next one."""
     value = messages.text(message, name)
+    del message[name]
     if len(value) > (_DER_MAX + 2) // 3 * 4:
         raise LinkError("bad_answer")
     try:
         return binascii.a2b_base64(value)
     except ValueError:
         raise LinkError("bad_answer")
+    finally:
+        value = None
+        gc.collect()
 
 
 def _from_hex(message, name, size):

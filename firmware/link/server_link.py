@@ -29,7 +29,6 @@ _MAY_ASK = (429, 503)  # to be left alone
 _IDLE_POLL_MS = const(1_000)  # least time between polls that bring nothing
 _BODY_MAX_BYTES = const(7_168)  # of an audit request; leaves room for its head in the buffer
 _MAC_BYTES = const(16)
-_CONTEXT_BYTES = const(1_868)  # of an SSLContext, in one piece, with words of 32 bits
 
 
 async def _sleep_ms(duration_ms):
@@ -140,7 +139,6 @@ class ServerLink:
     def take_back(self):
         """Go on with the buffer; also where it was never lent."""
         self._lent = None
-        self._keep_room()
         self._rest_relay(False)
         self._hello_due = True
         self._wake()
@@ -258,7 +256,7 @@ class ServerLink:
         if self._client is None:
             gc.collect()
             try:
-                self._room = bytearray(_CONTEXT_BYTES)
+                self._room = bytearray(settings.LINK_CONTEXT_BYTES)
             except MemoryError:
                 self._room = None
 
