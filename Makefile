@@ -19,8 +19,9 @@ run: setup ## the virtual house, on a web page
 	@$(PYTHON) -m tools.setup phone console
 	@$(VENV)/python -m tools.sim run $(ARGS)
 
-demo: setup ## operations 1 and 2 unattended, step by step
+demo: setup ## operations 1 and 2 and a fast day of energy, unattended, step by step
 	@$(PYTHON) -m tools.setup console
+	-@$(PYTHON) -m tools.setup chromium  # for the picture of the chart; without it there is none
 	@$(VENV)/python -m tools.sim demo $(ARGS)
 
 test: setup ## every test

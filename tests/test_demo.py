@@ -4,6 +4,7 @@ And what its whole life of a module leaves where deleted data stays (R5, S11).
 """
 
 import ast
+import asyncio
 import base64
 import hashlib
 import json
@@ -14,10 +15,12 @@ import pytest
 from tests.power.dump_scan import find
 from tools.flash.image import FlashImage
 from tools.setup import ROOT
+from tools.setup.chromium import find_chromium
 from tools.setup.stage import rom_of
 from tools.sim import __main__ as command_line
 from tools.sim import demo, demo_phone
-from tools.sim.house import House
+from tools.sim.demo_energy import EnergyDay
+from tools.sim.house import ROOMY_HEAP, House
 from tools.sim.narrator import DemoFailed, Narrator, box
 
 # What is broken: file, what stands there, what stands there instead, chapters that show it, step that fails.
@@ -154,7 +157,7 @@ def shown(secrets, data):
 
 def test_r29_r5_s11_demo_passes_and_leaves_no_secret_where_deleted_data_stays(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "House", NotedHouse)
-    code, printed, steps = run_demo(tmp_path, capsys)
+    code, printed, steps = run_demo(tmp_path, capsys, "--chapters", ",".join(demo.CHAPTERS))
     assert code == 0, printed
     assert len(steps) == 29
     assert all(set(step) == {"step", "requirement", "ok"} for step in steps)
@@ -189,6 +192,15 @@ def test_r29_r5_s11_demo_passes_and_leaves_no_secret_where_deleted_data_stays(tm
     for name in ("name by phone", "address by phone"):
         assert find(last, secrets[name]) == [], name
     assert find(last, secrets["site by phone"]) and find(last, secrets["name from afar"])
+
+
+def test_r22_r23_r24_a_fast_day_with_an_outage_and_a_cut_is_reported_whole(tmp_path):
+    narrator = Narrator(tmp_path / "demo.json")
+    picture = tmp_path / "chart.png"
+    day = EnergyDay(tmp_path / "house", narrator, hours=6, picture=picture, heap=ROOMY_HEAP)
+    assert asyncio.run(day.run()), narrator.steps[-1].checks
+    assert len(narrator.steps) >= 6
+    assert picture.is_file() or find_chromium() is None
 
 
 def test_s11_firmware_does_not_use_nvs():

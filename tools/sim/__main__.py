@@ -1,7 +1,8 @@
-"""`python -m tools.sim run` (the house on a web page), `demo` (operations 1 and 2 unattended), `pictures`."""
+"""`python -m tools.sim run` (the house on a web page), `demo` (all of the story, unattended), `pictures`."""
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import webbrowser
@@ -11,8 +12,11 @@ from tools.setup import BUILD, ROOT, SetupError, mip
 from tools.setup.stage import StageError
 from tools.sim.circuit import CIRCUITS
 from tools.sim.demo import CHAPTERS, TIMEOUT_S, Demo
-from tools.sim.house import HEAP, HOSTS, OPERATOR, House, HouseError
+from tools.sim.demo_energy import EnergyDay
+from tools.sim.house import HEAP, HOSTS, OPERATOR, ROOMY_HEAP, House, HouseError
 from tools.sim.module import BOARD, MICROPYTHON
+
+_ENERGY = "energy"
 
 
 def main(arguments=None):
@@ -25,17 +29,20 @@ def main(arguments=None):
     run.add_argument("--radio", help="a Bluetooth adapter as Bumble names it (usb:0), for real phones; see docs/ble.md")
     run.add_argument("--board", choices=CIRCUITS, default=BOARD, help="what the module is built on (%(default)s)")
     run.add_argument("--host", choices=HOSTS, default=HOSTS[0], help="what it sits in and measures (%(default)s)")
-    demo = commands.add_parser("demo", help="operations 1 and 2 unattended; exit code 0 only if every step was ok")
+    demo = commands.add_parser(
+        "demo", help="operations 1 and 2 and a fast day, unattended; exit code 0 only if every step was ok"
+    )
     demo.add_argument("--pictures", action="store_true", help="print displays dot by dot")
     demo.add_argument("--json", type=Path, default=BUILD / "demo.json", help="where the steps go (%(default)s)")
     demo.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds that a step waits (%(default)s)")
-    demo.add_argument("--chapters", default=",".join(CHAPTERS), help="only some of %(default)s")
+    demo.add_argument("--chapters", default=",".join((*CHAPTERS, _ENERGY)), help="only some of %(default)s")
     pictures = commands.add_parser("pictures", help="pictures of the pages for the documents; needs Chromium")
     pictures.add_argument("--to", type=Path, default=ROOT / "docs", help="folder (%(default)s)")
     for command, folder in ((run, BUILD / "house"), (demo, BUILD / "demo"), (pictures, BUILD / "pictures")):
         command.add_argument("--folder", type=Path, default=folder, help="what the house holds (%(default)s)")
         # MicroPython's own letter: 160wK is as many words as 160 KiB are on a 32-bit microcontroller.
-        command.add_argument("--heap", default=HEAP, help="the interpreter's, as 2M or 160wK (%(default)s)")
+        heap = ROOMY_HEAP if command is run else HEAP
+        command.add_argument("--heap", default=heap, help="the interpreter's, as 2M or 160wK (%(default)s)")
         command.add_argument("--interpreter", type=Path, default=MICROPYTHON, help="MicroPython (%(default)s)")
         command.add_argument("--overlay", type=Path, help="a folder whose .py files stand in for the repository's")
     options = parser.parse_args(arguments)
@@ -109,13 +116,27 @@ async def _run(options):
 async def _demo(options):
     from tools.sim.narrator import Narrator
 
+    # It warns of each link that the module was the first to end.
+    logging.getLogger("bumble.device").setLevel(logging.ERROR)
     async with _house(options) as house:
         await _describe(house)
         narrator = Narrator(options.json, options.pictures)
-        await house.start(fresh=True)
-        ok = await Demo(house, narrator, options.timeout).run(options.chapters.split(","))
+        chapters = options.chapters.split(",")
+        ok = True
+        if set(chapters) & set(CHAPTERS):
+            await house.start(fresh=True)
+            ok = await Demo(house, narrator, options.timeout).run(chapters)
         if not ok:
             print("\n    the module's last lines:", *list(house.module.output)[-10:], sep="\n    ")
+    if ok and _ENERGY in chapters:
+        heap = ROOMY_HEAP if options.heap == HEAP else options.heap
+        day = EnergyDay(
+            options.folder.with_name(options.folder.name + "-energy"),
+            narrator,
+            heap=heap,
+            micropython=options.interpreter.absolute(),
+        )
+        ok = await day.run()
     print(f"\n{len(narrator.steps)} steps, {'all ok' if ok else 'the last one FAILED'}; {options.json}")
     return 0 if ok else 1
 

@@ -212,7 +212,8 @@ class BleLink:
             await asyncio.gather(asked, ended, return_exceptions=True)
 
     async def _disconnect(self):
-        with contextlib.suppress(core.BaseError, hci.HCI_Error):
+        # The radio may be switched off, or the module faster, while this is under way.
+        with contextlib.suppress(core.BaseError, core.CommandTimeoutError, hci.HCI_Error):
             await self._connection.disconnect()
 
     def _notified(self, value):
