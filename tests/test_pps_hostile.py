@@ -1,5 +1,6 @@
 """SQL and HTML in every text field, and several at once: on SQLite and on PostgreSQL."""
 
+import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
@@ -161,6 +162,11 @@ def test_r24_text_in_every_field_of_the_console_stays_text(browser, services, da
 
 
 def test_r24_what_was_typed_is_shown_as_it_was_typed(browser, services):
+    for number, typed in enumerate(HOSTILE):
+        if typed.isprintable() and len(typed) <= 80:
+            services.fleet.register(f"S-{number}", typed, NAME)
+            with contextlib.suppress(ServiceError):  # added as another test typed it
+                services.operators.add(typed, PASSWORD)
     assert log_in(browser).status_code == 303
     for path, shown in (("/modules?search=hostile", "modules"), ("/users", "users")):
         text = _Page(browser.get(path).text).text

@@ -251,6 +251,7 @@ export const TEXTS = {
   word_ended: ["認証情報の終了", "credential over"],
   word_tamper: ["改ざん検出", "tamper"],
   word_finding: ["異常の記録", "finding"],
+  word_report_refused: ["電力量報告の拒否", "report refused"],
   word_wiped: ["全消去", "wiped"],
   word_rollback: ["巻き戻し", "rollback"],
   word_audit_gap: ["監査記録の欠落", "gap in the audit trail"],
