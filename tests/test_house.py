@@ -16,7 +16,7 @@ from tools.flash import layout
 from tools.flash.image import FlashImage
 from tools.setup import ROOT
 from tools.sim.evidence import Evidence
-from tools.sim.house import HEAP, SERIAL, House, HouseError, area_of
+from tools.sim.house import ROOMY_HEAP, SERIAL, House, HouseError, area_of
 from tools.sim.mailbox import Mailbox
 from tools.sim.page.server import Page
 
@@ -186,7 +186,7 @@ async def test_r29_run_says_where_everything_is_and_ends_on_ctrl_c(tmp_path):
                 assert line, lines
                 lines.append(line.decode())
             assert re.fullmatch(r"interpreter: MicroPython 1\.\d+\.\d+, words of (32|64) bits", lines[0].strip())
-            assert lines[1].startswith("firmware:") and "ROM image" in lines[1] and HEAP in lines[1]
+            assert lines[1].startswith("firmware:") and "ROM image" in lines[1] and ROOMY_HEAP in lines[1]
             page = next(line.split()[1] for line in lines if line.startswith("page:"))
             async with httpx.AsyncClient() as client:
                 assert (await client.get(page)).status_code == 200

@@ -35,12 +35,14 @@ class TlsServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets = []
         self._threads = []
+        self._accepting = None
         self.port = self._listener.getsockname()[1]
         self.closing = threading.Event()  # what a server that hangs waits for
         self.connections = 0  # accepted
 
     def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
         return self
 
     def __exit__(self, *exception):
@@ -49,6 +51,7 @@ class TlsServer:
             with contextlib.suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
             opened.close()
+        self._accepting.join(10)
         for thread in self._threads:
             thread.join(10)
 
@@ -61,8 +64,8 @@ class TlsServer:
             self.connections += 1
             self._sockets.append(plain)
             thread = threading.Thread(target=self._serve, args=(plain,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _serve(self, plain):
         # The client may hang up at any point, and many tests make it.
