@@ -220,9 +220,16 @@ async def test_r6_refused_mail_is_tried_again_with_growing_waits_and_given_up(se
     issued = services.credentials.issue(SERIAL, CredentialOrder("email", "resident@example.com"), "an operator")
     with smtp_server(Inbox(says)) as port:
         mail = MailSettings("127.0.0.1", port, "pps@example.com")
-        for tries in range(1, TRIES + 1):
-            await deliver_until(services, lambda tries=tries: _has_tried(services, tries), mail)
-            clock.advance(600)
+
+        # In one go: a delivery that is broken off may just have claimed the message, by the clock as it is then.
+        def all_tried():
+            if _has_tried(services, all_tried.tries):
+                clock.advance(600)
+                all_tried.tries += 1
+            return all_tried.tries > TRIES
+
+        all_tried.tries = 1
+        await deliver_until(services, all_tried, mail)
     message = newest(services)
     assert (message.status, message.text, message.problem) == ("failed", None, "SMTPRecipientsRefused")
     assert issued.password not in caplog.text and "resident" not in caplog.text

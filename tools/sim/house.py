@@ -70,7 +70,7 @@ class House:
         folder=BUILD / "house",
         overlay=None,
         as_mpy=True,
-        heap=HEAP,
+        heap=ROOMY_HEAP,
         micropython=MICROPYTHON,
         ble=None,
         board=BOARD,

@@ -15,6 +15,7 @@ from firmware.errors import LinkError
 from tools.sim.air import Radio
 
 DEFAULT_TIMEOUT_S = 10
+_FIND_TIMEOUT_S = 40  # a module whose buffers a deaf phone has filled is away for 10 s, and the machine may be busy
 MTU = 517
 
 _COMPANY = 0xFFFF
@@ -61,7 +62,7 @@ class PhoneRadio:
         """Switched off, without a word to anybody."""
         self._air.remove(self._radio)
 
-    async def scan(self, wanted=None, timeout_s=DEFAULT_TIMEOUT_S):
+    async def scan(self, wanted=None, timeout_s=_FIND_TIMEOUT_S):
         """The first module heard that is `wanted`, a callable with a Found; any where it is None."""
         heard = asyncio.get_running_loop().create_future()
 
@@ -80,7 +81,7 @@ class PhoneRadio:
             self._device.remove_listener(Device.EVENT_ADVERTISEMENT, look)
             await self._device.stop_scanning()
 
-    async def connect(self, found=None, mtu=MTU, subscribe=True, timeout_s=DEFAULT_TIMEOUT_S):
+    async def connect(self, found=None, mtu=MTU, subscribe=True, timeout_s=_FIND_TIMEOUT_S):
         """A BleLink to a module; to the first that takes connections where none is named."""
         found = found or await self.scan(lambda one: one.connectable, timeout_s)
         try:
