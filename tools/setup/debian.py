@@ -138,6 +138,37 @@ class _AptError(Exception):
     pass
 
 
+def have(name, find, packages, into, size):
+    """Have a program that `find()` finds, from Debian's package in the folder `into` where there is none.
+
+    packages: {codename: names}, since they have to fit the machine's own C library; size: as in "4 MB". Without any in
+    the end, the tests that want it are skipped and say so.
+    """
+    if find():
+        return
+    suite = codename()
+    if suite not in packages:
+        say(f"{name} is missing, and this is no Debian whose package is known: its tests are skipped")
+        return
+    say(f"{name} comes as Debian's package, about {size} with its libraries")
+    try:
+        fetch(packages[suite], suite, into)
+    except SetupError as error:
+        say(f"the tests with {name} are skipped: {error}")
+        return
+    if not find():
+        say(f"Debian's {name} does not run here: its tests are skipped")
+
+
+def runs(command, environment):
+    """Whether it ends well, with `environment` and nothing else around it."""
+    try:
+        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
 def _work_folder():
     folder = BUILD / "debian"
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,14 +4,13 @@ Nothing is set up with it and nothing started: whoever needs a server starts one
 """
 
 import re
-import subprocess
 from pathlib import Path
 
-from tools.setup import BUILD, SetupError, debian, say
+from tools.setup import BUILD, debian
 
 _INSTALLED = Path("/usr/lib/postgresql")
 
-# By release, since the packages have to fit the machine's own C library. With the libraries that a small system lacks.
+# With the libraries that a small system lacks.
 _COMMON = ("libpq5", "libxml2", "libsasl2-2", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0")
 _PACKAGES = {
     "bookworm": ("postgresql-15", "libicu72", "libldap-2.5-0", "libssl3", "libkeyutils1", *_COMMON),
@@ -32,22 +31,8 @@ def find(build=BUILD):
 
 
 def ensure(build=BUILD):
-    """Have one that `find` finds. Without any, the tests that want it are skipped and say so."""
-    if find(build):
-        return
-    codename = debian.codename()
-    packages = _PACKAGES.get(codename)
-    if packages is None:
-        say("PostgreSQL is missing, and this is no Debian whose package is known: its tests are skipped")
-        return
-    say("PostgreSQL comes as Debian's package, about 30 MB with its libraries")
-    try:
-        debian.fetch(packages, codename, build / "postgres")
-    except SetupError as error:
-        say(f"the tests on PostgreSQL are skipped: {error}")
-        return
-    if find(build) is None:
-        say("Debian's PostgreSQL does not run here: its tests are skipped")
+    """Have one that `find` finds, or say why not."""
+    debian.have("PostgreSQL", lambda: find(build), _PACKAGES, build / "postgres", "30 MB")
 
 
 def _version(folder):
@@ -56,15 +41,4 @@ def _version(folder):
 
 
 def _runs(folder, environment):
-    try:
-        for program in ("postgres", "initdb"):
-            subprocess.run(
-                [folder / program, "--version"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=True,
-            )
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
+    return all(debian.runs([folder / program, "--version"], environment) for program in ("postgres", "initdb"))
