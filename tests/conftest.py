@@ -30,6 +30,7 @@ from tests.on_micropython import command, environment, stage_tests
 from tools import compat  # noqa: F401  puts the stand-ins on the path
 from tools.setup import BUILD, ROOT, mip
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
+from tools.setup.syntax import again
 from tools.sim.house import HEAP
 
 _DUAL_FOLDER = ROOT / "tests" / "firmware"
@@ -117,7 +118,8 @@ class DualItem(pytest.Item):
             self._run_on_cpython()
 
     def _run_on_cpython(self):
-        function = getattr(self._module(), self.function_name)
+        # Pytest parses the file, and a house may be staged in another thread.
+        function = getattr(again(self._module), self.function_name)
 
         def out_of_time(number, frame):
             raise TimeoutError(f"not done after {self.timeout_s} s")
@@ -137,15 +139,12 @@ class DualItem(pytest.Item):
     def _module(self):
         """The file's module, before the test's time begins; where it does not load, no half of it stays behind."""
         before = set(sys.modules)
-        while True:
-            try:
-                return self.parent.obj
-            except BaseException as error:
-                for name in set(sys.modules) - before:
-                    del sys.modules[name]
-                # tools/setup/syntax.py: pytest parses tests too, and a house may be staged in another thread.
-                if not isinstance(error, SystemError):
-                    raise
+        try:
+            return self.parent.obj
+        except BaseException:
+            for name in set(sys.modules) - before:
+                del sys.modules[name]
+            raise
 
     def _run_on_micropython(self):
         arguments = (self.path.stem, self.function_name, self.timeout_s)

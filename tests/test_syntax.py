@@ -20,3 +20,15 @@ def test_threads_that_parse_at_once_all_get_their_tree():
 def test_what_does_not_parse_is_said():
     with pytest.raises(SyntaxError):
         syntax.parse("def")
+
+
+def test_what_fails_for_ever_is_raised():
+    tries = []
+
+    def fail():
+        tries.append(None)
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    with pytest.raises(SystemError):
+        syntax.again(fail)
+    assert len(tries) == 10
