@@ -15,42 +15,15 @@ from sqlalchemy import select
 from firmware.store.store import Store
 from tests.pps_client import certificate_request
 from tools.pps.models import QUANTITIES, CircuitValues, Module, ReadingRecord, ReadingsEpoch, SlotValues
-from tools.setup import ROOT
+from tools.sim.fast import FastTime
 from tools.sim.house import SERIAL, House
 from tools.sim.power.device import PANEL_BOARD
 
 pytestmark = pytest.mark.asyncio
 
 SCALE = 300  # times as fast
-APP = [
-    ("Clock(store.clock, time.ticks_ms,", "Clock(store.clock, lambda: time.ticks_ms() * {scale} & 0x3FFFFFFF,"),
-    ("self.clock, readings, asyncio.sleep_ms)", "self.clock, readings, lambda ms: asyncio.sleep_ms(ms // {scale}))"),
-]
-# By the fast clock: how far a server's time may be on its way, and the module's from it, and how often to read.
-SETTINGS = {"LINK_NONCE_MS": 10_000 * SCALE, "METER_STEP_S": 900, "METER_READ_MS": 120_000, "LINK_POLL_WAIT_S": 1}
 CONTRACT = "PPS-000123"
 SITE = "0312345678901234567890"
-
-
-class FastTime:
-    """The time of server and device, and what makes the firmware's own as fast."""
-
-    def __init__(self):
-        self._start_s = time.time()
-        self._begun_s = time.monotonic()
-
-    def __call__(self):
-        return self._start_s + (time.monotonic() - self._begun_s) * SCALE
-
-    @staticmethod
-    def overlay():
-        app = (ROOT / "firmware/app.py").read_text()
-        for old, new in APP:
-            assert app.count(old) == 1, old
-            app = app.replace(old, new.format(scale=SCALE))
-        settings = (ROOT / "firmware/settings.py").read_text()
-        settings += "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
-        return {"firmware/app.py": app, "firmware/settings.py": settings}
 
 
 def enter_contract(house):
@@ -94,7 +67,7 @@ async def until(condition, timeout_s=240):
 
 
 async def test_r22_r23_two_half_hours_from_the_device_to_the_server(tmp_path):
-    fast = FastTime()
+    fast = FastTime(SCALE, time.time())
     house = House(tmp_path, host=PANEL_BOARD, clock=fast, overlay=fast.overlay())
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(house)
