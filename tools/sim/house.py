@@ -199,10 +199,10 @@ class House:
 
     def _power_device(self, kept):
         """One whose counters go on from where they were, since its house lives by a seed: counted from the start."""
-        times = [kept["power_start_s"]]
+        start_s = kept["power_start_s"]
         circuits = _CIRCUITS if self._host == PANEL_BOARD else 0
-        self.power_model = HouseModel(times[0], seed=kept["power_seed"], circuits=circuits)
-        return PowerDevice(self.power_model, lambda: times.pop() if times else self._clock(), kind=self._host)
+        self.power_model = HouseModel(start_s, seed=kept["power_seed"], circuits=circuits)
+        return PowerDevice(self.power_model, self._clock, kind=self._host, since_s=start_s)
 
     async def _provision(self, kept):
         """What the factory does, over the module's console; the label goes with the house."""
