@@ -34,7 +34,7 @@ async def take_console_pictures(browser, languages):
         await server.start()
         try:
             for language in languages:
-                page = await _sign_in(browser, server, language)
+                page = await _page_of_operator(browser, server, language)
                 for name, (path, wanted) in _PAGES.items():
                     if language in wanted:
                         await page.goto(server.console_url + path)
@@ -45,14 +45,19 @@ async def take_console_pictures(browser, languages):
     return pictures
 
 
-async def _sign_in(browser, server, language):
+async def _page_of_operator(browser, server, language):
     name, password = _OPERATOR[language], secrets.token_hex(8)
     server.add_operator(name, password)
     context = await browser.new_context(locale=language, viewport=_WINDOW)
     page = await context.new_page()
+    await sign_in(page, server, name, password)
+    return page
+
+
+async def sign_in(page, server, name, password):
+    """Log in to a server's console; the page shows its modules then."""
     await page.goto(server.console_url)
     await page.fill("#name", name)
     await page.fill("#password", password)
     await page.press("#password", "Enter")
     await page.wait_for_url("**/modules")
-    return page

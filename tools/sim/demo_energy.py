@@ -9,7 +9,6 @@ import datetime
 import time
 
 from tools.flash import layout
-from tools.flash.image import FlashImage
 from tools.phone.client import PhoneClient
 from tools.pps.models import QUANTITIES
 from tools.pps.readings_body import EPOCH_2000, SLOT_S
@@ -19,6 +18,7 @@ from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
 from tools.sim.evidence import Evidence
 from tools.sim.fast import FastTime
 from tools.sim.house import OPERATOR, SERIAL, House
+from tools.sim.narrator import DemoFailed
 
 SCALE = 720
 CONTRACT = "PPS-000123"
@@ -26,6 +26,7 @@ SITE_NUMBER = "0312345678901234567890"
 PV_W = 5500
 PICTURE = BUILD / "demo-energy.png"
 
+_SITE = {"number": SITE_NUMBER, "contract": CONTRACT}
 _FIELD_IDS = {name: number for number, (name, _) in layout.FIELDS.items()}
 _ZONE = datetime.timezone(datetime.timedelta(hours=9))
 _LEAD_S = 3 * 3600  # from the start of the fast time to the day, whose first slot is to be a whole one
@@ -54,8 +55,6 @@ class EnergyDay:
 
     async def run(self):
         """Whether all steps were ok."""
-        from tools.sim.narrator import DemoFailed
-
         try:
             async with House(self._folder, **self._options) as house:
                 await house.start(fresh=True)
@@ -114,10 +113,10 @@ class EnergyDay:
             await self._until_time(fast, off_h)
             house.unplug()
             reported = max(row["slot"] for row in self._rows(evidence))
-            kept = self._records(house)
+            kept = self._records(evidence)
             await self._until_time(fast, on_h)
             step.check("database: nothing came meanwhile", max(r["slot"] for r in self._rows(evidence)) <= reported + 1)
-            more = self._records(house) - kept
+            more = self._records(evidence) - kept
             step.check(f"flash: {more} records more", more >= (self._slot_of(on_h) - self._slot_of(off_h)) - 1)
             step.check("flash: every seal holds", evidence.flash().seals_hold)
         async with self._step("It is back: what was kept arrives, and so does the present", "R23") as step:
@@ -152,19 +151,16 @@ class EnergyDay:
             return
         from playwright.async_api import async_playwright
 
+        from tools.sim.console_pictures import sign_in
+
         async with self._step("The server's chart of the day, as an operator sees it", "R24") as step:
             async with async_playwright() as playwright:
                 browser = await playwright.chromium.launch(
                     executable_path=str(chromium), headless=True, args=list(CHROMIUM_ARGUMENTS)
                 )
                 view = await browser.new_page(viewport=_VIEW, locale="en")
-                url = house.server.console_url
-                await view.goto(url + "login")
-                await view.fill("[name=name]", OPERATOR)
-                await view.fill("[name=password]", house.operator_password)
-                await view.press("[name=password]", "Enter")
-                await view.wait_for_url("**/modules")
-                await view.goto(f"{url}modules/{SERIAL}/energy?day={date.isoformat()}")
+                await sign_in(view, house.server, OPERATOR, house.operator_password)
+                await view.goto(f"{house.server.console_url}modules/{SERIAL}/energy?day={date.isoformat()}")
                 await view.wait_for_selector("canvas")
                 drawn = await view.evaluate("() => !!Chart.getChart(document.querySelector('canvas'))")
                 self._picture.parent.mkdir(parents=True, exist_ok=True)
@@ -200,31 +196,28 @@ class EnergyDay:
         )
 
     def _fits(self, house, rows):
-        return all(self._off_wh(house, row, row) <= self._tolerance_wh() for row in rows)
+        return all(self._sums_fit(house, [row]) for row in rows)
 
     def _sums_fit(self, house, rows):
-        return self._off_wh(house, rows[0], rows[-1], rows) <= self._tolerance_wh()
+        return self._off_wh(house, rows) <= self._tolerance_wh()
 
     def _tolerance_wh(self):
         """What can flow while one reading is under way."""
         return 2 + 2 * _EXCHANGE_S * self._scale * _MOST_W / 3600
 
-    def _off_wh(self, house, first, last, rows=None):
-        """By how much the worst quantity is off the integral of its power."""
-        begin_s = first["slot"] * SLOT_S + EPOCH_2000
-        end_s = (last["slot"] + 1) * SLOT_S + EPOCH_2000
+    def _off_wh(self, house, rows):
+        """By how much the worst quantity's sum over half hours in a row is off the integral of its power."""
+        begin_s = rows[0]["slot"] * SLOT_S + EPOCH_2000
+        end_s = (rows[-1]["slot"] + 1) * SLOT_S + EPOCH_2000
         return max(
-            abs(sum(row[name] for row in rows or [first]) - house.power_model.energy_wh(place, begin_s, end_s))
+            abs(sum(row[name] for row in rows) - house.power_model.energy_wh(place, begin_s, end_s))
             for place, name in enumerate(QUANTITIES)
         )
 
     @staticmethod
-    def _records(house):
-        """How many records the flash's readings ring has seen, by the independent reader."""
-        return FlashImage(house.flash.image()).rings["readings"][-1].number
-
-
-_SITE = {"number": SITE_NUMBER, "contract": CONTRACT}
+    def _records(evidence):
+        """How many records the flash's readings ring has seen."""
+        return evidence.flash().rings["readings"][-1].number
 
 
 async def _until(holds, timeout_s=_TIMEOUT_S):
