@@ -172,6 +172,19 @@ class Rig:
         self.wait_out_delay()
         return self.control.begin(door).failure()
 
+    def hello_state(self):
+        """`state` of hello (docs/api.md), without energy."""
+        return {
+            "generation": self.store.vault.generation,
+            "boot_count": self.clock.boot_count,
+            "powered_s": self.clock.powered_s(),
+            "attempts": self.attempts.attempts,
+            "attempts_number": self.store.attempts.head_number,
+            "audit_number": self.store.audit.head_number,
+            "tamper": self.detection.tamper,
+            "credential": self.acquisition.state(),
+        }
+
     def events(self):
         return [record["event"] for record in self.audit.pending(0, 1000)]
 

@@ -37,18 +37,6 @@ def endpoints():
 async def work():
     rig = unit_rig.module(now=None)
 
-    def state():
-        return {
-            "generation": rig.store.vault.generation,
-            "boot_count": rig.clock.boot_count,
-            "powered_s": rig.clock.powered_s(),
-            "attempts": rig.attempts.attempts,
-            "attempts_number": rig.store.attempts.head_number,
-            "audit_number": rig.store.audit.head_number,
-            "tamper": rig.detection.tamper,
-            "credential": rig.acquisition.state(),
-        }
-
     def show():
         print(
             json.dumps(
@@ -68,7 +56,7 @@ async def work():
         rig.acquisition,
         rig.audit,
         rig.clock,
-        state,
+        rig.hello_state,
         lambda: rig.detection.latch("remote_rollback"),
         os.urandom,
         options["serial"],

@@ -42,18 +42,6 @@ async def sleep_ms(duration_ms):
 async def work():
     rig = unit_rig.module(now=None)
 
-    def state():
-        return {
-            "generation": rig.store.vault.generation,
-            "boot_count": rig.clock.boot_count,
-            "powered_s": rig.clock.powered_s(),
-            "attempts": rig.attempts.attempts,
-            "attempts_number": rig.store.attempts.head_number,
-            "audit_number": rig.store.audit.head_number,
-            "tamper": rig.detection.tamper,
-            "credential": rig.acquisition.state(),
-        }
-
     async def enrol(host, code, progress):
         await link.lend_buffer()
         for done in range(3):
@@ -71,7 +59,7 @@ async def work():
         rig.acquisition,
         rig.audit,
         rig.clock,
-        state,
+        rig.hello_state,
         lambda: rig.detection.latch("remote_rollback"),
         os.urandom,
         unit_rig.SERIAL,

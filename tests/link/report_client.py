@@ -56,22 +56,15 @@ async def work():
     slot = options["slot"]
 
     def state():
-        return {
-            "generation": rig.store.vault.generation,
-            "boot_count": rig.clock.boot_count,
-            "powered_s": rig.clock.powered_s(),
-            "attempts": rig.attempts.attempts,
-            "attempts_number": rig.store.attempts.head_number,
-            "audit_number": rig.store.audit.head_number,
-            "tamper": rig.detection.tamper,
-            "credential": None,
-            "energy": {
-                "device": "ok",
-                "report": reporter.state,
-                "waiting": reporter.waiting,
-                "newest_slot": readings.newest_slot,
-            },
+        state = rig.hello_state()
+        state["credential"] = None
+        state["energy"] = {
+            "device": "ok",
+            "report": reporter.state,
+            "waiting": reporter.waiting,
+            "newest_slot": readings.newest_slot,
         }
+        return state
 
     link = ServerLink(
         CREDENTIAL,
