@@ -3,17 +3,16 @@
 import asyncio
 import email
 import hashlib
-import json
 import re
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.crypto import spake2plus
+from tests.delivery_rig import Gateway, deliver_until
 from tests.pps_client import Clock
 from tools.pps.ca import CertificateAuthority
 from tools.pps.db import Database
-from tools.pps.delivery import deliver
 from tools.pps.errors import ServiceError
 from tools.pps.identity import ModuleIdentity
 from tools.pps.services import build_services
@@ -206,42 +205,6 @@ class MailServer:
         writer.close()
 
 
-class Gateway:
-    """An SMS gateway: keeps what is posted, answers a status."""
-
-    def __init__(self, status):
-        self.posts = []
-        self._status = status
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/send"
-        return self
-
-    async def __aexit__(self, *error):
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _talk(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        body = await reader.readexactly(int(re.search(r"content-length: (\d+)", head)[1]))
-        self.posts.append((head, json.loads(body)))
-        writer.write(b"HTTP/1.1 %d x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % self._status)
-        await writer.drain()
-        writer.close()
-
-
-async def _deliver_until(services, condition, mail=None, sms=None):
-    task = asyncio.create_task(deliver(services.outbox, mail, sms))
-    try:
-        async with asyncio.timeout(60):
-            while not condition(await asyncio.to_thread(message_of, services)):
-                await asyncio.sleep(0.02)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 @pytest.mark.asyncio
 async def test_s4_mail_is_sent_and_its_text_erased(make_services, tmp_path):
     services = make_services("email")
@@ -249,7 +212,7 @@ async def test_s4_mail_is_sent_and_its_text_erased(make_services, tmp_path):
     assert issued.delivered_by_gateway
     async with MailServer() as server:
         mail = MailSettings("127.0.0.1", server.port, "pps@example.com")
-        await _deliver_until(services, lambda message: message.status == "sent", mail=mail)
+        await deliver_until(services, lambda: message_of(services).status == "sent", mail=mail)
     (raw,) = server.mails
     parsed = email.message_from_bytes(raw)
     assert parsed["To"] == "resident@example.com"
@@ -262,9 +225,9 @@ async def test_s4_mail_is_sent_and_its_text_erased(make_services, tmp_path):
 async def test_s4_sms_is_sent_and_its_text_erased(make_services):
     services = make_services("sms")
     issued = services.credentials.issue(SERIAL, order(channel="sms", recipient="09012345678"), "an operator")
-    async with Gateway(202) as gateway:
+    async with Gateway(b"HTTP/1.1 202 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n") as gateway:
         sms = SmsSettings(gateway.url, "a token")
-        await _deliver_until(services, lambda message: message.status == "sent", sms=sms)
+        await deliver_until(services, lambda: message_of(services).status == "sent", sms=sms)
     ((head, body),) = gateway.posts
     assert body == {"to": "09012345678", "text": issued.text}
     assert "authorization: bearer a token" in head
@@ -277,7 +240,7 @@ async def test_r6_refused_message_waits_for_another_try(make_services, clock, ca
     issued = services.credentials.issue(SERIAL, order(), "an operator")
     async with MailServer(refuse=True) as server:
         mail = MailSettings("127.0.0.1", server.port, "pps@example.com")
-        await _deliver_until(services, lambda message: message.problem is not None, mail=mail)
+        await deliver_until(services, lambda: message_of(services).problem is not None, mail=mail)
     message = message_of(services)
     assert (message.status, message.text, message.tries) == ("queued", issued.text, 1)
     assert message.problem == "SMTPRecipientsRefused"

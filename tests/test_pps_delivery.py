@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import email
 import email.policy
-import json
 import shutil
 import ssl
 
@@ -12,12 +11,13 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from tests.delivery_rig import Gateway, deliver_until
 from tests.pps_client import Clock, hello, record
 from tools.pps import delivery
 from tools.pps.ca import CertificateAuthority, write_private
 from tools.pps.console.text import alarm_words
 from tools.pps.db import Database
-from tools.pps.delivery import deliver, send_mail, send_sms
+from tools.pps.delivery import send_mail, send_sms
 from tools.pps.identity import FACTORY_IDENTITY, ModuleIdentity
 from tools.pps.services import build_services
 from tools.pps.services.alarm_mail import HOUR_S, AlarmMail
@@ -132,17 +132,6 @@ def newest(services):
     return services.outbox.messages()[0][0][0]
 
 
-async def deliver_until(services, condition, mail=None, sms=None):
-    task = asyncio.create_task(deliver(services.outbox, mail, sms))
-    try:
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.sleep(0.02)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 def test_r6_mail_goes_by_starttls_and_log_in(services, server_tls):
     context, ca_file = server_tls
     inbox = Inbox()
@@ -239,32 +228,6 @@ def _has_tried(services, tries):
     message = newest(services)
     judged = message.status != "queued" or message.next_try_at != services.now() + CLAIM_S
     return message.tries == tries and judged
-
-
-class Gateway:
-    """An HTTP server that answers every POST with the same bytes, or not at all."""
-
-    def __init__(self, answer):
-        self.posts = []
-        self._answer = answer
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/send"
-        return self
-
-    async def __aexit__(self, *error):
-        self._server.close()
-
-    async def _talk(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = next(int(line.split(":")[1]) for line in head.splitlines() if line.startswith("content-length"))
-        self.posts.append((head, json.loads(await reader.readexactly(length))))
-        if self._answer is None:
-            await asyncio.sleep(60)
-        writer.write(self._answer)
-        await writer.drain()
-        writer.close()
 
 
 @pytest.mark.asyncio
