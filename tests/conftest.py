@@ -231,7 +231,7 @@ def chromium_path():
     """Path of Chromium; tests that need it are skipped where there is none."""
     path = find_chromium()
     if path is None:
-        pytest.skip("no Chromium here: apt-get install chromium, or CHROME=/path/to/it")
+        pytest.skip("no Chromium here: apt-get install chromium-headless-shell, or CHROME=/path/to/it")
     return path
 
 

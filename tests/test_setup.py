@@ -369,6 +369,15 @@ def test_without_a_valgrind_that_counts_the_rest_goes_on(
     assert not (tmp_path / "build" / "bin" / "valgrind").exists()
 
 
+def test_chromium_is_the_lighter_one_where_both_are(fake_tools, monkeypatch):
+    monkeypatch.delenv("CHROME", raising=False)
+    full = fake_tools("chromium", "exit 0")
+    monkeypatch.setenv("PATH", str(full.parent))
+    assert chromium.find_chromium() == full
+    shell = fake_tools(chromium.PACKAGE, "exit 0")
+    assert chromium.find_chromium() == shell
+
+
 def test_chromium_is_the_named_one_or_none(fake_tools, monkeypatch, tmp_path):
     monkeypatch.setenv("CHROME", str(fake_tools("my-browser", "exit 0")))
     assert chromium.find_chromium() == tmp_path / "tools" / "my-browser"

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from tools.setup import BUILD, SetupError, debian, say, write_if_changed
-from tools.setup.chromium import JAPANESE_FONT, find_chromium
+from tools.setup.chromium import JAPANESE_FONT, PACKAGE, find_chromium
 
 _JAPANESE_PACKAGE = "fonts-ipaexfont-gothic"
 
@@ -16,10 +16,10 @@ def ensure_chromium():
     if find_chromium():
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        say("installing chromium with apt-get, as root; this can take minutes")
-        if _apt("update") and _apt("install", "-y", "--no-install-recommends", "chromium"):
+        say(f"installing {PACKAGE} with apt-get, as root; this can take minutes")
+        if _apt("update") and _apt("install", "-y", "--no-install-recommends", PACKAGE):
             return
-    say("chromium is missing: the tests of the web pages are skipped. As root: apt-get install chromium")
+    say(f"Chromium is missing: the tests of the web pages are skipped. As root: apt-get install {PACKAGE}")
 
 
 def ensure_japanese_font():

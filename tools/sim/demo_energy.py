@@ -147,7 +147,7 @@ class EnergyDay:
     async def _chart(self, house, date):
         chromium = find_chromium()
         if chromium is None:
-            print("    no Chromium here, so no picture of the server's chart: apt-get install chromium")
+            print("    no Chromium here, so no picture of the server's chart: apt-get install chromium-headless-shell")
             return
         from playwright.async_api import async_playwright
 

@@ -38,7 +38,7 @@ async def take_pictures(folder, house_folder, heap):
     """
     chromium = find_chromium()
     if chromium is None:
-        raise HouseError("no Chromium here: apt-get install chromium, or CHROME=/path/to/it")
+        raise HouseError("no Chromium here: apt-get install chromium-headless-shell, or CHROME=/path/to/it")
     folder.mkdir(parents=True, exist_ok=True)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
