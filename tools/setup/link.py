@@ -14,6 +14,7 @@ A line of what was joined is PART_LINES times the number of its part in `Linked.
 
 import ast
 import builtins
+import functools
 import itertools
 import re
 from collections import defaultdict
@@ -21,10 +22,12 @@ from collections import defaultdict
 from tools.setup.attributes import identifiers
 from tools.setup.shrink import is_private, short_names
 from tools.setup.syntax import parse
+from tools.setup.trees import walk
 
 RESIDENT = "firmware.app"
 _BOARDS = "firmware.boards."  # of these one is ever there
 PART_LINES = 1000
+_KEPT = 200  # files, twice as many as there are
 
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -56,7 +59,8 @@ def link(texts, folder="firmware/"):
     except (SyntaxError, ValueError):
         return Linked(texts, {module_name(path): [path] for path in sources})
     paths = {module_name(path): path for path in sources if path.startswith(folder)}
-    files = {module: _File(path, texts[path], trees[path], paths) for module, path in paths.items()}
+    modules = frozenset(paths)
+    files = {module: _file(path, texts[path], modules) for module, path in paths.items()}
     outside = [tree for path, tree in trees.items() if path not in paths.values()]
     imported = {imported.module for tree in outside for imported in _imports(tree, paths)}
     linker = _Linker(files, imported, set().union(*map(identifiers, outside)))
@@ -79,7 +83,7 @@ class _Imported:
 
 def _imports(tree, modules):
     """Every _Imported below a tree, of `modules` alone."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, _IMPORTS):
             for alias in node.names:
                 name = alias.asname or alias.name
@@ -122,7 +126,7 @@ class _File:
                         self.foreign[name] = getattr(node, "module", None), alias.name
         self.own = _bound_in(tree) - set(self.by_name) - set(self.foreign)
         self.subclasses = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.bases}
-        self.known = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr[0] != "_"}
+        self.known = {node.attr for node in walk(tree) if isinstance(node, ast.Attribute) and node.attr[0] != "_"}
         self.constants = {name for statement in tree.body for name in _constants(statement)}
         self.variables = _variables(tree)
         self.names, self.attributes = [], []
@@ -154,6 +158,12 @@ class _File:
             if isinstance(node, ast.Attribute) and name in scopes[0] - set().union(*scopes[1:]):
                 self.attributes.append(node)
             self._visit_all(ast.iter_child_nodes(node), scopes)
+
+
+@functools.lru_cache(_KEPT)
+def _file(path, text, modules):
+    """A `_File`, which nothing changes, so that the next image finds it."""
+    return _File(path, text, parse(text), modules)
 
 
 class _ClassScope(set):
@@ -200,7 +210,7 @@ def _constants(statement):
 def _variables(tree):
     """Names anywhere in a file that the compiler would take for those of a constant that is called so."""
     found = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         found |= {getattr(node, field, None) for field in ("id", "arg", "name")}
     return found
 
