@@ -15,6 +15,7 @@ and an item is a process of its own. The current folder is the repository's.
 
 import ast
 import asyncio
+import gc
 import inspect
 import os
 import re
@@ -27,7 +28,9 @@ import pytest
 from tests.cut_counts import count_cuts, table
 from tests.dual import Skip
 from tests.on_micropython import command, environment, stage_tests
+from tests.ready_database import copy_or_migrate
 from tools import compat  # noqa: F401  puts the stand-ins on the path
+from tools.pps.db import Database
 from tools.setup import BUILD, ROOT, mip
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
 from tools.setup.syntax import again
@@ -48,6 +51,8 @@ def pytest_configure(config):
         sys.path.append(str(_DUAL_FOLDER))
     if not hasattr(config, "workerinput"):  # xdist's workers find it done
         os.environ[_STAGE_FAULT] = stage_tests()
+    # A worker holds a great deal that stays, and each look through it for what is garbage costs an eighth of its time.
+    gc.set_threshold(20_000, 20, 100)
 
 
 @pytest.hookimpl(trylast=True)
@@ -195,6 +200,14 @@ def _with_source_lines(traceback):
         if path and path.is_file():
             lines.append("    " + path.read_text().splitlines()[int(place[2]) - 1].strip())
     return "\n".join(lines)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_are_copied():
+    """See ready_database.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "migrate", copy_or_migrate)
+        yield
 
 
 @pytest.fixture

@@ -8,10 +8,16 @@ from sqlalchemy import select
 
 from tests.postgres import database_url  # noqa: F401  fixture
 from tests.pps_client import START
+from tests.ready_database import migrate
 from tools.pps.db import Database
 from tools.pps.models import AuditRecord, Base, Module, SlotValues
 from tools.pps.partitions import TABLES, Partitions, month_of, month_start
 from tools.pps.readings_body import slot_of
+
+
+@pytest.fixture(autouse=True)
+def _real_migrations(monkeypatch):
+    monkeypatch.setattr(Database, "migrate", migrate)
 
 
 @pytest.fixture
