@@ -472,3 +472,39 @@ def test_a_radio_that_fails_is_named_and_one_that_fails_once_is_tried_again(tmp_
         assert (await phone.scan()).state == 4
 
     in_the_air(tmp_path, body, test, files=shortened(BLE_RADIO_RETRY_MS=10))
+
+
+def test_a_connection_for_which_there_is_no_memory_is_ended_and_the_next_is_served(tmp_path):
+    body = """
+        import aioble.core
+        import bluetooth
+        told, advertise = aioble.core.ble_irq, bluetooth.BLE.gap_advertise
+        fails = ["advertise", "event", "event"]
+        def event(number, data):
+            if number == 1 and "event" in fails:
+                fails.remove("event")
+                raise MemoryError
+            return told(number, data)
+        def once(*arguments, **options):
+            if fails == ["advertise"]:
+                fails.clear()
+                raise MemoryError
+            return advertise(*arguments, **options)
+        aioble.core.ble_irq, bluetooth.BLE.gap_advertise = event, once
+        async def serve(link):
+            await link.read_into(bytearray(1))
+            await link.write(b"served")
+            await link.read_into(bytearray(1))
+        server = board.gatt("INK-00000001", serve)
+        server.set_info(bytes((1, 0)), 0)
+        await server.run()
+    """
+
+    async def test(module, phone):
+        for number in range(3):
+            with contextlib.nullcontext() if number == 2 else pytest.raises((LinkError, phone.REFUSED)):
+                link = await phone.connect()
+                await link.write(b"?")
+                assert await read(link, 6) == b"served"
+
+    in_the_air(tmp_path, body, test)

@@ -234,8 +234,8 @@ class GattServer:
                 resp_data=self._response,
                 connectable=None in self._places,
             )
-        except OSError:
-            self._shown = -1  # so that the next set_info tries again
+        except (OSError, MemoryError):
+            self._shown = -1  # so that the next set_info tries again, and the next end of a connection
 
     def notify(self, link, view):
         self._from_module.notify(link.connection, view)
@@ -252,21 +252,37 @@ class GattServer:
         if event == _WRITTEN:
             self._written(data[0])
             return None
-        if event == _CONNECTED and not self._welcome(data[0]):
-            return None
+        if event == _CONNECTED:
+            return self._connected(data)
         result = self._pass_on(event, data)
         if event == _DISCONNECTED:
             link = self._find(data[0])
             if link:
                 link.end()
+            elif self._shown < 0:
+                self._advertise()
         elif event == _MTU_CHANGED:
             link = self._find(data[0])
             if link:
                 link.mtu = data[1]
         return result
 
+    def _connected(self, data):
+        """A connection is served or ended, and where it is ended there is advertising again, which it had stopped."""
+        handle = data[0]
+        try:
+            if self._welcome(handle):
+                return self._pass_on(_CONNECTED, data)
+        except MemoryError:
+            link = self._newcomer
+            if link and link.handle == handle:  # aioble does not know it
+                self._newcomer = self._places[link.place] = None
+        self.disconnect(handle)
+        self._advertise()
+        return None
+
     def _welcome(self, handle):
-        """A link for a new connection, or the connection's end.
+        """Whether a new connection has a link now.
 
         aioble cleans up after a connection when the event loop comes around, by its handle: a new connection
         that has the same one by then would be taken for it.
@@ -282,8 +298,6 @@ class GattServer:
             if free >= 0:
                 self._newcomer = self._places[free] = GattLink(self, handle, free)
                 return True
-        self.disconnect(handle)
-        self._advertise()
         return False
 
     def _written(self, handle):
