@@ -46,6 +46,7 @@ _PORTS = ("credential", "enrol", "phone")
 _SUM_UP_S = 1.0
 _KEPT_PORTS = (20_000, 30_000)
 _CIRCUITS = 8  # of a panel board
+_TOLD_LINES = 30  # of the module's, with an error
 HOSTS = (PCS, PANEL_BOARD)
 
 
@@ -102,7 +103,9 @@ class House:
     async def __aenter__(self):
         return self
 
-    async def __aexit__(self, *exception):
+    async def __aexit__(self, kind, error, traceback):
+        if error is not None and self.module is not None:
+            error.add_note("\n  ".join(["the module's last lines:", *list(self.module.output)[-_TOLD_LINES:]]))
         await self.stop()
 
     # Start and stop
