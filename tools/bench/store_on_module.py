@@ -1,4 +1,5 @@
-"""Runs on MicroPython: the vault and littlefs 2 side by side, each on flash of its own. Prints a line of JSON.
+"""Runs on MicroPython: vault, readings and littlefs 2 side by side, each on flash of its own. Prints a line of JSON;
+its argument says of what: commits or half_hours.
 
 The flash is memory behind functions that take no heap, so that what is counted
 is the store's and the file system's own.
@@ -6,11 +7,13 @@ is the store's and the file system's own.
 
 import gc
 import json
+import sys
 import time
 
 import micropython
 import vfs
 
+from firmware.readings import Readings
 from firmware.store import layout
 from firmware.store.store import Store
 from firmware.store.window import Window
@@ -18,6 +21,11 @@ from firmware.store.window import Window
 _CHANGE_SIZE = 1024
 _ROUNDS = 64
 _BLOCKS = 64  # of littlefs
+_RING_SECTORS = 16
+_RECORD_SIZE = 128
+_SECTOR_RECORDS = 31
+_SLOTS = 48 * _SECTOR_RECORDS  # 31 days, and three times round the ring
+_KEPT_FILES = 15  # as many records as the ring keeps at the least
 
 
 @micropython.viper
@@ -169,17 +177,78 @@ def bare_figures(content):
     return measure(flash, replace)
 
 
-def main():
+class NoAudit:
+    """The readings write to it when their chain is broken."""
+
+    def has(self, event, detail):
+        return False
+
+    def record(self, event, detail):
+        raise RuntimeError(event)
+
+
+def kept(flash, keep):
+    """Means of half hours that are kept, in flash that was full before."""
+    for _ in range(_RING_SECTORS * _SECTOR_RECORDS):
+        keep()
+    flash.clear()
+    for _ in range(_SLOTS):
+        keep()
+    return {"bytes_programmed": flash.bytes_programmed / _SLOTS, "erases": flash.erases / _SLOTS}
+
+
+def readings_figures():
+    flash = MemoryFlash(_RING_SECTORS)
+    iv = bytes(range(16))
+    info = {0x14: b"PPS-000123", 0x21: bytes(range(64))}
+    readings = Readings(Window(flash, 0, _RING_SECTORS), lambda size: iv, lambda: info, NoAudit())
+    values = [(0, 500 + quantity, 100_000 + quantity) for quantity in range(7)]
+    slot = [400_000]
+
+    def keep():
+        slot[0] += 1
+        readings.append_slot(readings.contract_tag, slot[0], 1, 0, values, 77, slot[0])
+
+    figures = kept(flash, keep)
+    figures["numbers"] = readings.head_number  # each is one record
+    return figures
+
+
+def littlefs_append_figures():
+    """Records of the same size at the end of a file; a new one for each 31, and the oldest goes."""
+    flash = MemoryFlash(_BLOCKS)
+    device = BlockDevice(flash)
+    vfs.VfsLfs2.mkfs(device)
+    system = vfs.VfsLfs2(device)
+    record = bytes(_RECORD_SIZE)
+    number = [0]
+
+    def keep():
+        name, place = divmod(number[0], _SECTOR_RECORDS)
+        number[0] += 1
+        if not place and name >= _KEPT_FILES:
+            system.remove(str(name - _KEPT_FILES))
+        file = system.open(str(name), "ab")
+        file.write(record)
+        file.close()
+
+    return kept(flash, keep)
+
+
+def commits():
     values = [(0x11, bytes(120)), (0x13, bytes(300)), (0x51, bytes(100))]
     used = sum([3 + len(value) for _, value in values])
     values.append((0x53, bytes(_CHANGE_SIZE - used - 3)))
     content = bytes(_CHANGE_SIZE)
-    found = {
+    return {
         "vault": vault_figures(values),
         "littlefs": littlefs_figures(content),
         "bare": bare_figures(content),
     }
-    print(json.dumps(found))
 
 
-main()
+def half_hours():
+    return {"readings": readings_figures(), "littlefs": littlefs_append_figures()}
+
+
+print(json.dumps({"commits": commits, "half_hours": half_hours}[sys.argv[1]]()))
