@@ -1,6 +1,7 @@
 """The forwarder between the module and its servers, with the plug in and out."""
 
 import asyncio
+import collections
 import contextlib
 
 import pytest
@@ -56,6 +57,25 @@ def test_bytes_pass_both_ways_and_the_end_too():
         assert await reader.read() == b"end"
         assert network.connections == 1
         writer.close()
+
+    in_house(body)
+
+
+def test_what_passes_is_told_by_way_and_connection():
+    passed = collections.Counter()
+
+    def listener(led_to, connection, from_module, size):
+        passed[connection, from_module] += size
+
+    async def body(network, port):
+        network.listeners.append(listener)
+        for size in (1000, 3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await ask(reader, writer, bytes(size))
+            writer.write_eof()
+            await reader.read()  # and the 3 bytes of its end
+            writer.close()
+        assert passed == {(1, True): 1000, (1, False): 1003, (2, True): 3, (2, False): 6}
 
     in_house(body)
 

@@ -40,8 +40,8 @@ _log = logging.getLogger("inkan.pps")
 class PpsServer:
     """A PPS's server on its own development CA.
 
-    `ca` is there from the start; `services`, ports and URLs from start() on. What has no `async` may be called from
-    any thread.
+    `ca` is there from the start; `services`, `metrics` (what it counts), ports and URLs from start() on. What has no
+    `async` may be called from any thread.
     """
 
     def __init__(self, settings, *, clock=time.time):
@@ -49,7 +49,7 @@ class PpsServer:
         self._clock = clock
         Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.ca = DevelopmentCa(Path(settings.data_dir) / "ca")
-        self.services = None
+        self.services = self.metrics = None
         self.module_port = self.enrol_port = self.console_port = self.operations_port = None
         self._database = None
         self._listeners = []
@@ -114,7 +114,7 @@ class PpsServer:
             behind_https = settings.console_behind_https or settings.proxy is not None
             console = console_app(self.services, key, self.enrol_host, behind_https=behind_https)
             modules, public = module_app(self.services, reader), public_app(self.services, settings.phone_page)
-            metrics = Metrics()
+            metrics = self.metrics = Metrics()
             metrics.watch(self.services)
 
             def listener(name, app, bound, tls):

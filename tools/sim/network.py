@@ -12,10 +12,14 @@ class Network:
     While it is down, live connections are reset and new ones with them. While
     it is `silent`, nothing passes and nobody is told: connections are
     accepted, stay open and carry nothing.
+
+    `listeners` are called with what passes: the port it is led to, the number of its connection, whether it comes from
+    the module, and how many bytes.
     """
 
     def __init__(self):
         self.connections = 0  # accepted and passed on, ever
+        self.listeners = []
         self._servers = []
         self._links = set()  # a task for each connection
         self._link_up = False
@@ -81,8 +85,12 @@ class Network:
             if self.up:
                 await self._passing.wait()
                 self.connections += 1
+                number = self.connections
                 far_reader, far_writer = await asyncio.open_connection(host, port)
-                await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+                await asyncio.gather(
+                    self._pump(reader, far_writer, (port, number, True)),
+                    self._pump(far_reader, writer, (port, number, False)),
+                )
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -91,9 +99,11 @@ class Network:
                 if end is not None:
                     end.transport.abort()
 
-    async def _pump(self, reader, writer):
+    async def _pump(self, reader, writer, way):
         while data := await reader.read(_CHUNK_BYTES):
             await self._passing.wait()
+            for listener in self.listeners:
+                listener(*way, len(data))
             writer.write(data)
             await writer.drain()
         await self._passing.wait()
