@@ -34,6 +34,7 @@ def module_app(services, identity_reader):
         services,
         lambda: recheck(services.wakeups, services.credentials.news_versions),
         lambda: _keep_partitions(services.readings),
+        lambda: _undo_overdue(services.procedures),
     )
     app.include_router(module_router)
     return ErrorBoundary(ModuleIdentityGate(BodyLimit(app), identity_reader, FACTORY_PATHS))
@@ -76,6 +77,13 @@ async def _keep_partitions(readings):
     while True:
         await asyncio.to_thread(readings.keep_partitions)
         await asyncio.sleep(_PARTITIONS_EVERY_S)
+
+
+async def _undo_overdue(procedures):
+    """Undo the procedures whose deadline has passed, for ever."""
+    while True:
+        await asyncio.to_thread(procedures.undo_overdue)
+        await asyncio.sleep(_SWEEP_EVERY_S)
 
 
 def _public_headers(path):

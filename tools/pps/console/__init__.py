@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from tools.pps.console import energy_views, staff_views, views
+from tools.pps.console import energy_views, procedure_views, staff_views, views
 from tools.pps.console.session import SessionCookie
 from tools.pps.errors import ServiceError
 from tools.pps.middleware import AddedHeaders, BodyLimit, ErrorBoundary
@@ -50,6 +50,7 @@ def build_console(services, key, enrol_host, *, behind_https=False, charts=CHART
     if app.state.charts:
         app.mount("/static/charts", StaticFiles(directory=charts), name="charts")
     app.include_router(staff_views.router)
+    app.include_router(procedure_views.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_exception_handler(views.SignInNeeded, _sign_in)
     app.add_exception_handler(ServiceError, _service_error)

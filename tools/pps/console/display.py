@@ -105,6 +105,7 @@ EVENT_CHIPS = {
     "delete": "edit",
 }
 MESSAGE_CHIPS = {"shown": "wait", "queued": "wait", "sent": "good", "failed": "bad", "dropped": "quiet"}
+PROCEDURE_CHIPS = {"open": "wait", "done": "good", "called_off": "quiet", "undone": "warn"}
 CODE_CHIPS = {"open": "wait", "used": "good", "expired": "quiet", "refused": "bad", "withdrawn": "quiet"}
 
 

@@ -173,14 +173,21 @@ def assign_site(visit: Submitter, serial: str):
     except ServiceError as error:
         if error.field is None:
             raise
-        problem = "problem_site_taken" if error.code == "conflict" else f"problem_{error.field}"
+        problem = f"problem_{error.field}"
+        if error.code == "conflict" and error.field == "site":
+            problem = "problem_site_taken"
         return _day_page(visit, serial, "", error.status, problem, typed={"number": number, "contract": contract})
     return visit.go(f"/modules/{serial}/energy", "saved")
 
 
 @router.post("/modules/{serial}/site/release")
 def release_site(visit: Submitter, serial: str):
-    visit.services.sites.release(serial, visit.operator.name)
+    try:
+        visit.services.sites.release(serial, visit.operator.name)
+    except ServiceError as error:
+        if error.field is None:
+            raise
+        return _day_page(visit, serial, "", error.status, f"problem_{error.field}")
     return visit.go(f"/modules/{serial}/energy", "saved")
 
 

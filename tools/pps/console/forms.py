@@ -15,6 +15,9 @@ from tools.pps.services.credentials import (
     CredentialOrder,
     Scope,
 )
+from tools.pps.services.plans import KINDS
+from tools.pps.services.procedures import DAYS, DEFAULT_DAYS
+from tools.pps.services.sites import CONTRACT, NUMBER
 
 ACTIONS = ("see", "change", "delete")
 UNIT_S = {"minutes": 60, "hours": 3600, "days": 86400}
@@ -24,6 +27,9 @@ LIMITS = {
     "max_changes": (MAX_CHANGES, 20),
     "password_digits": (PASSWORD_DIGITS, 8),
 }
+
+PLAN_FORMS = {"site": NUMBER, "contract": CONTRACT}
+_DELIVERY = ("channel", "recipient", "language", "lifetime", "lifetime_unit", "relay", "once")
 
 # What each kind of work needs; the operator may change it.
 TASKS = {
@@ -108,6 +114,41 @@ def read_issue_form(posted, task, text):
         **numbers,
     )
     return order, form
+
+
+def blank_procedure_form(kind, language):
+    """The form that opens a procedure of a kind: where its credential goes, until when, what is planned."""
+    form = blank_issue_form("everything", language)
+    form.task = kind
+    form.values |= {"days": str(DEFAULT_DAYS), "site": "", "contract": ""}
+    return form
+
+
+def read_procedure_form(posted, kind, text, *, planning=True):
+    """(CredentialOrder or None, {what is planned, days}, IssueForm). The scope is the kind's, whatever was posted.
+
+    planning: without it only the credential is asked for.
+    """
+    scope = KINDS[kind].scope
+    given = {name: posted.get(name, "") for name in _DELIVERY}
+    given |= {name: str(default) for name, (_, default) in LIMITS.items()}
+    given |= {f"{action}_{group}": "on" for action in ACTIONS for group in getattr(scope, action)}
+    order, form = read_issue_form(given, kind, text)
+    if not planning:
+        return order, {}, form
+    days = _whole(posted.get("days", "").strip() or str(DEFAULT_DAYS), *DAYS)
+    plan = {"days": days}
+    if days is None:
+        form.problems["days"] = text("problem_number", low=DAYS[0], high=DAYS[1])
+    form.values["days"] = posted.get("days", "").strip()
+    for name in ("site", "contract"):
+        typed = posted.get(name, "").strip()
+        form.values[name] = re.sub(r"[\s-]", "", typed) if name == "site" else typed
+        if name in KINDS[kind].plans:
+            plan[name] = form.values[name]
+            if not PLAN_FORMS[name].fullmatch(plan[name]):
+                form.problems[name] = text(f"problem_{name}")
+    return (None if form.problems else order), plan, form
 
 
 def _whole(typed, low, high):

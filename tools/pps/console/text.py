@@ -3,6 +3,7 @@
 from markupsafe import Markup
 
 from tools.pps.console.energy_text import TEXTS as _ENERGY_TEXTS
+from tools.pps.console.procedure_text import TEXTS as _PROCEDURE_TEXTS
 
 LANGUAGES = {"ja": "日本語", "en": "English"}
 
@@ -457,6 +458,7 @@ _TEXTS = {
     ),
     "problem_scope": ("操作できる範囲を一つ以上選んでください。", "Choose at least one thing to allow."),
     **_ENERGY_TEXTS,
+    **_PROCEDURE_TEXTS,
 }
 
 

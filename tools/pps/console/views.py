@@ -18,6 +18,7 @@ from tools.pps.errors import ServiceError
 from tools.pps.middleware import client_address
 from tools.pps.services.access import ROLES, may, require
 from tools.pps.services.credentials import GROUPS, ISSUES_A_DAY
+from tools.pps.services.plans import KINDS
 
 PAGE_SIZE = 50
 _LANGUAGE_COOKIE = "inkan_language"
@@ -35,6 +36,10 @@ _NOTICES = (
     "disabled",
     "saved",
     "password_changed",
+    "procedure_open",
+    "procedure_over",
+    "called_off",
+    "finished",
 )
 
 # Who may ask for a page: its function's name and an action of services/access.py. Of pages that are not here, those
@@ -64,6 +69,14 @@ _ACTIONS = {
     "energy_fleet": "see_fleet",
     "energy_site": "see_energy",
     "energy_export": "see_energy",
+    "procedure_list": "see_fleet",
+    "procedure_form": "issue",
+    "open_procedure": "issue",
+    "procedure": "look",
+    "procedure_credential_form": "issue",
+    "issue_for_procedure": "issue",
+    "call_off_procedure": "revoke",
+    "finish_procedure": "assign_site",
     "assign_site": "assign_site",
     "release_site": "assign_site",
     "users": "manage_users",
@@ -94,6 +107,8 @@ _templates.globals.update(
     EVENT_CHIPS=display.EVENT_CHIPS,
     MESSAGE_CHIPS=display.MESSAGE_CHIPS,
     CODE_CHIPS=display.CODE_CHIPS,
+    PROCEDURE_CHIPS=display.PROCEDURE_CHIPS,
+    KINDS=KINDS,
     known=lambda key: key in keys(),
     time=display.local_time,
     zone_name=display.zone_name,
@@ -321,6 +336,7 @@ def module(visit: Reader, serial: str):
         alarms=services.fleet.alarms(found.id),
         records=records,
         record_total=total,
+        procedures=services.procedures.of_module(found.id),
         assigned=services.operators.assigned_to(found.id) if visit.may("assign") else [],
     )
 

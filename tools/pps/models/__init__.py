@@ -14,6 +14,7 @@ from tools.pps.models.energy import (
 )
 from tools.pps.models.modules import HIGHEST, Alarm, AuditRecord, ConnectionCertificate, EnrolmentCode, Module
 from tools.pps.models.operators import AlarmNotice, LoginFailure, ModuleAssignment, Operator, OperatorAction
+from tools.pps.models.procedures import Procedure, ProcedureCredential
 from tools.pps.models.relay import RelayConversation, RelayFrame
 from tools.pps.models.self_service import AccessLink, LinkRequest
 
@@ -38,6 +39,8 @@ __all__ = [
     "ModuleAssignment",
     "Operator",
     "OperatorAction",
+    "Procedure",
+    "ProcedureCredential",
     "ReadingGap",
     "ReadingRecord",
     "ReadingsEpoch",

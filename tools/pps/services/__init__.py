@@ -16,6 +16,7 @@ from tools.pps.services.enrolment import Enrolment
 from tools.pps.services.fleet import Fleet
 from tools.pps.services.operators import Operators
 from tools.pps.services.outbox import Outbox
+from tools.pps.services.procedures import Procedures
 from tools.pps.services.readings import Readings
 from tools.pps.services.relay import Relay
 from tools.pps.services.self_service import SelfService
@@ -42,6 +43,7 @@ class Services:
     sites: Sites
     energy: Energy
     self_service: SelfService
+    procedures: Procedures
 
 
 def build_services(
@@ -86,4 +88,5 @@ def build_services(
         sites=Sites(database, now),
         energy=Energy(database, now, energy_settings),
         self_service=SelfService(database, now, credentials, self_service, request_url, frozenset(channels)),
+        procedures=Procedures(database, now, wakeups, credentials),
     )

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from tools.pps.errors import ServiceError
 from tools.pps.models import AuditRecord, Module, OperatorAction, ReportKey
+from tools.pps.services import plans
 from tools.pps.services.common import module_of, raise_alarm
 
 
@@ -38,7 +39,7 @@ class AuditTrail:
             module.last_seen_at = now
             numbers = [record["number"] for record in records]
             query = select(AuditRecord).where(AuditRecord.module_id == module.id, AuditRecord.number.in_(numbers))
-            known, tags = {}, set()
+            known, tags, added = {}, set(), []
             for row in session.scalars(query):
                 tags.add((row.number, row.tag))
                 if row.epoch == module.audit_epoch:
@@ -60,8 +61,10 @@ class AuditTrail:
                     row = AuditRecord(module_id=module.id, epoch=module.audit_epoch, received_at=now, **record)
                     row.before = before
                     session.add(row)
+                    added.append(row)
                 before = record["tag"] if number + 1 in numbers else None
             module.audit_through = through
+            plans.take_audit(session, module, added, now)
             return through
 
     def _wrong(self, identity, records, before):

@@ -40,12 +40,24 @@ class Contacts:
         now = self._now()
         with self._database.write() as session:
             module = module_by_serial(session, serial, lock=True)
-            module.contact_channel = channel if cleaned else None
-            module.contact_address = cleaned or None
-            module.contact_language = language if cleaned else None
-            session.execute(
-                update(AccessLink)
-                .where(AccessLink.module_id == module.id, AccessLink.used_at.is_(None))
-                .values(expires_at=now)
-            )
-            note_action(session, now, operator, "contact" if cleaned else "contact_removed", module)
+            if not cleaned:
+                remove_contact(session, module, operator, now)
+                return
+            module.contact_channel = channel
+            module.contact_address = cleaned
+            module.contact_language = language
+            _end_links(session, module, now)
+            note_action(session, now, operator, "contact", module)
+
+
+def remove_contact(session, module, operator, now):
+    """Take a module's registered address away, within a transaction that holds the module's lock."""
+    module.contact_channel = module.contact_address = module.contact_language = None
+    _end_links(session, module, now)
+    note_action(session, now, operator, "contact_removed", module)
+
+
+def _end_links(session, module, now):
+    session.execute(
+        update(AccessLink).where(AccessLink.module_id == module.id, AccessLink.used_at.is_(None)).values(expires_at=now)
+    )

@@ -116,6 +116,18 @@ class CredentialOrder:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A credential that is made but not issued yet: for one `add`."""
+
+    order: CredentialOrder
+    user_id: str = field(repr=False)
+    password: str = field(repr=False)
+    salt: bytes = field(repr=False)
+    w0: bytes = field(repr=False)
+    l: bytes = field(repr=False)  # noqa: E741  as in the table
+
+
+@dataclass(frozen=True)
 class IssuedCredential:
     """A new credential. ID and password are nowhere else but in the message to the user."""
 
@@ -167,68 +179,79 @@ class Credentials:
         Returns IssuedCredential. ServiceError unknown_module; conflict where the form was sent before; bad_request:
         through the relay, and there is no page for phones; too_many: ISSUES_A_DAY are made (S5).
         """
-        token = secrets.token_hex(TOKEN_BYTES) if order.relay else None
-        if token and not self._phone_url:
-            raise ServiceError("bad_request", "relay: there is no page for phones")
-        user_id = _digits(ID_DIGITS)
-        password = _digits(order.password_digits)
-        salt = secrets.token_bytes(16)
-        w0, l_point = derive_verifier(user_id, password, serial, salt, order.iterations)
-        now = self._now()
-        by_gateway = order.channel in self._delivered
+        draft = self.draft(serial, order)
         try:
             with self._database.write() as session:
                 module = module_by_serial(session, serial, lock=True)
-                _limit_issues(session, module, now)
-                for former in _open_credentials(session, module):
-                    if former.status != "accepted":  # that one holds until the module has the new one
-                        _close(session, former, "replaced", now)
-                credential = Credential(
-                    module_id=module.id,
-                    sequence=_next_sequence(module),
-                    status="waiting",
-                    w0=w0,
-                    l=l_point,
-                    salt=salt,
-                    iterations=order.iterations,
-                    password_digits=order.password_digits,
-                    lifetime_s=order.lifetime_s,
-                    max_successes=order.max_successes,
-                    max_failures=order.max_failures,
-                    max_changes=order.max_changes,
-                    scope=order.scope.as_dict(),
-                    channel=order.channel,
-                    issued_at=now,
-                    issued_by=operator,
-                    form_token=order.form_token,
-                    relay_hash=token and token_hash(token),
-                )
-                session.add(credential)
-                session.flush()
-                link = token and f"{self._phone_url}#relay={token}"
-                text = user_message(order, module.name, serial, user_id, password, link)
-                session.add(
-                    Message(
-                        module_id=module.id,
-                        credential_id=credential.id,
-                        channel=order.channel,
-                        recipient=order.recipient,
-                        language=order.language,
-                        text=text,
-                        status="queued" if by_gateway else "shown",
-                        created_at=now,
-                    )
-                )
-                module.news_version += 1
-                note_action(
-                    session, now, operator, "issue", module, sequence=credential.sequence, channel=order.channel
-                )
+                _, issued = self.add(session, module, draft, operator)
         except IntegrityError:
             if order.form_token is None:
                 raise
             raise ServiceError("conflict", "this form was sent before") from None
         self._wakeups.notify(module.id)
-        return IssuedCredential(user_id, password, credential.sequence, text, by_gateway)
+        return issued
+
+    def draft(self, serial, order):
+        """A Draft for `add`: what takes long is done before a transaction waits for it. ServiceError bad_request."""
+        if order.relay and not self._phone_url:
+            raise ServiceError("bad_request", "relay: there is no page for phones")
+        user_id = _digits(ID_DIGITS)
+        password = _digits(order.password_digits)
+        salt = secrets.token_bytes(16)
+        w0, l_point = derive_verifier(user_id, password, serial, salt, order.iterations)
+        return Draft(order, user_id, password, salt, w0, l_point)
+
+    def add(self, session, module, draft, operator):
+        """Issue a Draft within a transaction that holds the module's lock. Returns (Credential, IssuedCredential).
+
+        Wakes nobody up: that is for afterwards. ServiceError too_many; IntegrityError: the form was sent before.
+        """
+        order, now = draft.order, self._now()
+        _limit_issues(session, module, now)
+        for former in _open_credentials(session, module):
+            if former.status != "accepted":  # that one holds until the module has the new one
+                _close(session, former, "replaced", now)
+        token = secrets.token_hex(TOKEN_BYTES) if order.relay else None
+        credential = Credential(
+            module_id=module.id,
+            sequence=_next_sequence(module),
+            status="waiting",
+            w0=draft.w0,
+            l=draft.l,
+            salt=draft.salt,
+            iterations=order.iterations,
+            password_digits=order.password_digits,
+            lifetime_s=order.lifetime_s,
+            max_successes=order.max_successes,
+            max_failures=order.max_failures,
+            max_changes=order.max_changes,
+            scope=order.scope.as_dict(),
+            channel=order.channel,
+            issued_at=now,
+            issued_by=operator,
+            form_token=order.form_token,
+            relay_hash=token and token_hash(token),
+        )
+        session.add(credential)
+        session.flush()
+        link = token and f"{self._phone_url}#relay={token}"
+        text = user_message(order, module.name, module.serial, draft.user_id, draft.password, link)
+        by_gateway = order.channel in self._delivered
+        session.add(
+            Message(
+                module_id=module.id,
+                credential_id=credential.id,
+                channel=order.channel,
+                recipient=order.recipient,
+                language=order.language,
+                text=text,
+                status="queued" if by_gateway else "shown",
+                created_at=now,
+            )
+        )
+        module.news_version += 1
+        note_action(session, now, operator, "issue", module, sequence=credential.sequence, channel=order.channel)
+        return credential, IssuedCredential(draft.user_id, draft.password, credential.sequence, text, by_gateway)
 
     def revoke(self, serial, operator):
         """End every credential that a module has or may have. Returns the highest revoked sequence.
@@ -240,10 +263,7 @@ class Credentials:
             module = module_by_serial(session, serial, lock=True)
             if module.last_sequence == module.revoked_sequence:
                 raise ServiceError("conflict", "there is no credential to revoke")
-            for credential in _open_credentials(session, module):
-                _close(session, credential, "revoked", now)
-            module.revoked_sequence = module.last_sequence
-            module.news_version += 1
+            _revoke_through(session, module, module.last_sequence, now)
             note_action(session, now, operator, "revoke", module, sequence=module.revoked_sequence)
         self._wakeups.notify(module.id)
         return module.revoked_sequence
@@ -328,6 +348,25 @@ class Credentials:
         with self._database.read() as session:
             query = select(Credential).where(Credential.module_id == module_id)
             return list(session.scalars(query.order_by(Credential.sequence.desc()).limit(limit)))
+
+
+def revoke_these(session, module, credentials, now):
+    """End some of a module's credentials, and with them, as revocations count, those handed out before. The caller
+    holds the module's lock, and wakes its polls up afterwards."""
+    for credential in credentials:
+        if credential.status == "waiting":  # the module never had it, and never will
+            _close(session, credential, "revoked", now)
+    handed_out = [each.sequence for each in credentials if each.offered_at is not None and each.status != "refused"]
+    if handed_out and max(handed_out) > module.revoked_sequence:
+        _revoke_through(session, module, max(handed_out), now)
+
+
+def _revoke_through(session, module, sequence, now):
+    for credential in _open_credentials(session, module):
+        if credential.sequence <= sequence:
+            _close(session, credential, "revoked", now)
+    module.revoked_sequence = sequence
+    module.news_version += 1
 
 
 def accept_reported(session, credential, module, now):

@@ -86,26 +86,11 @@ class Enrolment:
 
     def offer(self, serial, operator):
         """A new code of 20 digits for a module; an older one is withdrawn. Told once, not stored."""
-        digits = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS - 1))
-        code = digits + luhn_digit(digits)
+        code = new_code()
         key = code_key(code, serial)
-        now = self._now()
         with self._database.write() as session:
             module = module_by_serial(session, serial, lock=True)
-            former = _open_code(session, module)
-            if former is not None:
-                _close(former, "withdrawn", now)
-            session.add(
-                EnrolmentCode(
-                    module_id=module.id,
-                    key=key,
-                    status="open",
-                    offered_at=now,
-                    offered_by=operator,
-                    expires_at=now + CODE_LIFETIME_S,
-                )
-            )
-            note_action(session, now, operator, "offer_enrolment", module)
+            add_code(session, module, key, operator, self._now())
         return code
 
     def withdraw(self, serial, operator):
@@ -113,10 +98,7 @@ class Enrolment:
         now = self._now()
         with self._database.write() as session:
             module = module_by_serial(session, serial, lock=True)
-            code = _open_code(session, module)
-            if code is not None:
-                _close(code, "withdrawn", now)
-                note_action(session, now, operator, "withdraw_enrolment", module)
+            withdraw_code(session, module, operator, now)
 
     def enrol(self, serial, nonce, request_der, mac):
         """Certify a module's key. Returns Enrolled. ServiceError code_refused, bad_request (certificate request)."""
@@ -175,6 +157,38 @@ class Enrolment:
         fingerprint = x509.load_der_x509_certificate(certificate_der).fingerprint(hashes.SHA256()).hex()
         session.add(ConnectionCertificate(module_id=module_id, fingerprint=fingerprint, issued_at=now))
         return certificate_der
+
+
+def new_code():
+    """20 random digits, the last of which checks the others."""
+    digits = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS - 1))
+    return digits + luhn_digit(digits)
+
+
+def add_code(session, module, key, operator, now):
+    """Offer a code, of which the key is kept, within a transaction that holds the module's lock."""
+    former = _open_code(session, module)
+    if former is not None:
+        _close(former, "withdrawn", now)
+    session.add(
+        EnrolmentCode(
+            module_id=module.id,
+            key=key,
+            status="open",
+            offered_at=now,
+            offered_by=operator,
+            expires_at=now + CODE_LIFETIME_S,
+        )
+    )
+    note_action(session, now, operator, "offer_enrolment", module)
+
+
+def withdraw_code(session, module, operator, now):
+    """End a module's open code, if there is one, within a transaction that holds the module's lock."""
+    code = _open_code(session, module)
+    if code is not None:
+        _close(code, "withdrawn", now)
+        note_action(session, now, operator, "withdraw_enrolment", module)
 
 
 def _open_code(session, module):

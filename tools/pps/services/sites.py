@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from tools.pps.errors import ServiceError
 from tools.pps.models import Site
 from tools.pps.services.common import module_by_serial, note_action
+from tools.pps.services.plans import open_procedure_of, planned_elsewhere
 
 NUMBER = re.compile(r"[0-9]{22}")
 CONTRACT = re.compile(r"[0-9A-Z-]{1,20}")
@@ -24,7 +25,8 @@ class Sites:
 
     def assign(self, serial, number, contract, operator):
         """Give a module its site (22 digits) and contract, and take the former ones from it. A contract may have
-        several modules when it is assigned, a site never. ServiceError bad_request, conflict, unknown_module."""
+        several modules when it is assigned, a site never. ServiceError bad_request, unknown_module, conflict: the site
+        is another module's or planned for one, or a procedure is open that plans for this module or releases it."""
         if not NUMBER.fullmatch(number):
             raise ServiceError("bad_request", "site: 22 digits", field="site")
         if not CONTRACT.fullmatch(contract):
@@ -33,7 +35,10 @@ class Sites:
         try:
             with self._database.write() as session:
                 module = module_by_serial(session, serial, lock=True)
-                _end(session, module, now)
+                _need_no_plan(session, module)
+                if planned_elsewhere(session, module.id, number):
+                    raise ServiceError("conflict", "this site is planned for another module", field="site")
+                end_site(session, module, now)
                 session.flush()
                 site = Site(module_id=module.id, number=number, contract=contract, assigned_by=operator, since_at=now)
                 session.add(site)
@@ -42,15 +47,23 @@ class Sites:
             raise ServiceError("conflict", "this site is another module's", field="site") from None
 
     def release(self, serial, operator):
-        """End what a module has, so that it may say anew. ServiceError unknown_module."""
+        """End what a module has, so that it may say anew. ServiceError unknown_module, conflict."""
         now = self._now()
         with self._database.write() as session:
             module = module_by_serial(session, serial, lock=True)
-            if _end(session, module, now):
+            _need_no_plan(session, module)
+            if end_site(session, module, now):
                 note_action(session, now, operator, "release_site", module)
 
 
-def _end(session, module, now):
+def _need_no_plan(session, module):
+    procedure = open_procedure_of(session, module.id)
+    if procedure is not None and procedure.kind != "equipment":
+        raise ServiceError("conflict", "a procedure is open for this module", field="procedure")
+
+
+def end_site(session, module, now):
+    """End what a module has; the caller holds its lock. Returns whether there was anything."""
     current = session.scalar(select(Site).where(Site.module_id == module.id, Site.until_at.is_(None)))
     if current is not None:
         current.until_at = now

@@ -26,7 +26,7 @@ from tools.pps.models import (
     SlotValues,
 )
 from tools.pps.readings_body import CIRCUITS, CLOCK, POINT, SLOT, PointBody, SlotBody, decode, slot_of
-from tools.pps.services import placing
+from tools.pps.services import placing, plans
 from tools.pps.services.common import module_of, raise_alarm
 from tools.pps.services.writes import Writes, first_query
 
@@ -224,25 +224,40 @@ class Taking:
         report = self._report
         if (known.site, known.contract) == (report.site, report.contract):
             return known.site_id
-        if known.assigned_by is not None:
-            what = "site" if known.site != report.site else "contract"
-            raise _foreign(what)
         session = self._session
-        taken = select(Site.number).where(
-            Site.until_at.is_(None),
-            Site.module_id != self._module_id,
-            or_(Site.number == report.site, Site.contract == report.contract),
-        )
-        for number in session.scalars(taken):
-            raise _foreign("site" if number == report.site else "contract")
+        procedure, module = plans.plan_for_report(session, self._module_id, self._now)
+        planned = procedure is not None and plans.is_planned(procedure, known.site, known.contract, report)
+        pinned = procedure is not None and (known.site is not None or procedure.contract or procedure.site)
+        if not planned and (known.assigned_by is not None or pinned):
+            # The module has its present pair in any case, so what differs from both is what is wrong.
+            other = procedure.site if pinned else None
+            raise _foreign("site" if report.site not in (known.site, other) else "contract")
+        self._need_nobodys(planned)
         if not report.records:
             return None
         if known.site_id is not None:
             session.execute(update(Site).where(Site.id == known.site_id), {"until_at": self._now})
         site = Site(module_id=self._module_id, number=report.site, contract=report.contract, since_at=self._now)
+        if planned:
+            site.assigned_by = procedure.opened_by
+            plans.finish(session, procedure, module, plans.SERVER, self._now)
         session.add(site)
         session.flush()
         return site.id
+
+    def _need_nobodys(self, planned):
+        """What the module says for the first time is not another module's. A contract that an operator planned for it
+        may be, as one that is assigned."""
+        report, session = self._report, self._session
+        same = Site.number == report.site
+        if not planned:
+            same = or_(same, Site.contract == report.contract)
+        taken = select(Site.number).where(Site.until_at.is_(None), Site.module_id != self._module_id, same)
+        numbers = list(session.scalars(taken))
+        contract = None if planned else report.contract
+        numbers += plans.planned_elsewhere(session, self._module_id, report.site, contract)
+        for number in numbers:
+            raise _foreign("site" if number == report.site else "contract")
 
     # What is right about it
 
