@@ -150,6 +150,7 @@ class App:
         sessions = self.sessions
         self.readings = readings = Readings(self.store.readings, self.random, sessions.read, self.audit)
         self.reporter = reporter = Reporter(readings, self.detection, sessions.read, self._rolled_back)
+        sessions.reporter = reporter
         self.meter = Meter(Device(self.board.power_device()), self.clock, readings, asyncio.sleep_ms)
         readings.listeners.append(reporter.changed)
         for listeners in (sessions.information_listeners, self.detection.listeners):

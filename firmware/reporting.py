@@ -17,7 +17,8 @@ _CONTRACT_NUMBER = const(0x14)  # firmware/unique_info.py
 _SITE_ID = const(0x31)
 _PRIVATE_KEY = const(0x55)
 
-_KIND_CIRCUITS = const(2)  # docs/format.md, "Readings body"
+_KIND_SLOT = const(1)  # docs/format.md, "Readings body"
+_KIND_CIRCUITS = const(2)
 _CONTRACT_AT = const(8)
 _TAG_SIZE = const(28)
 _MAC_SIZE = const(16)
@@ -27,8 +28,9 @@ _KEY_SIZE = const(32)
 class Reporter:
     """Follows the readings' ring and what the server has of it.
 
-    readings: epoch (8 bytes, None while nothing is kept), head_number, contract_tag, chained(from_number). read_info:
-    `Sessions.read`, the unique information by way of the detection unit; TamperError where it may not be used.
+    readings: epoch (8 bytes, None while nothing is kept), head_number, contract_tag, newest_slot, chained(from_number).
+    read_info: `Sessions.read`, the unique information by way of the detection unit; TamperError where it may not be
+    used.
     on_rollback: called when the server has more than there is (S10).
     """
 
@@ -73,6 +75,22 @@ class Reporter:
         """How many records the server has not confirmed, those of other contracts among them until they are met."""
         self._follow()
         return max(self._readings.head_number - self._from + 1, 0)
+
+    def unreported(self):
+        """Half hours that were cut and the server has not confirmed; None where that is not seen at a glance."""
+        if not self.waiting:
+            return None if self._epoch is None else 0
+        if self._through < 0 or self._ahead >= self._from:
+            return None
+        looks = settings.REPORT_LOOK_RECORDS
+        for _, body, _, _ in self._readings.chained(self._from):
+            if body[0] == _KIND_SLOT and self._is_mine(body, False):
+                span, slot = struct.unpack_from("<HI", body, 2)
+                return self._readings.newest_slot - slot + span
+            looks -= 1
+            if not looks:
+                return None
+        return 0
 
     @property
     def has_word(self):

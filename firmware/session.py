@@ -27,7 +27,8 @@ Result = namedtuple("Result", ("generation", "changes_left", "repeated"))
 class Sessions:
     """What all sessions share, and the one place that commits to the vault once it is provisioned.
 
-    readings is the Window of the readings ring; wipe_vault() leaves an empty vault, its purge pending.
+    readings is the Window of the readings ring; wipe_vault() leaves an empty vault, its purge pending. reporter may be
+    given later: who knows what was not reported.
     connection_listeners are called when the connection was entered, deleted or wiped, information_listeners after
     whatever may have changed the unique information.
     """
@@ -55,6 +56,7 @@ class Sessions:
         self.random = random
         self._readings = readings
         self.wipe_vault = wipe_vault
+        self.reporter = None
         self.connection_listeners = []
         self.information_listeners = []
 
@@ -194,6 +196,16 @@ class Session:
         """The field's text for a screen, "" where none is set."""
         self._need("see", field_id >> 4)
         return self._read().text(field_id)
+
+    def holds(self, field_id):
+        """Whether the field is set: what a deletion would take, and how far a guided flow is. No right is needed."""
+        self._need_open()
+        return self._read().get(field_id) is not None
+
+    def unreported(self):
+        """Half hours that no server has confirmed, None where that is not known."""
+        reporter = self._units.reporter
+        return reporter and reporter.unreported()
 
     def prior(self, request_number, expected_generation):
         """The `Result` of a request that was done before (S6), None where it may be done now; else `SessionError`."""

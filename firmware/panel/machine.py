@@ -1,6 +1,6 @@
 """The panel's state machine: keys and time in, pictures out (docs/panel.md).
 
-A screen is an entry of `SCREENS` in screens.py (before a session) or screens_session.py (in one):
+A screen is an entry of `SCREENS` in screens.py (before a session), screens_session.py or screens_flows.py (in one):
 a function that fills the panel's fields with what is to be shown, and one that takes the keys which
 scrolling, choosing and editing leave over, and returns the next screen's name or None.
 """
@@ -172,6 +172,7 @@ class Panel:
         """The user is in."""
         self.session = session
         self.request = 0
+        self.steps = b""  # ids of fields and whole groups that this session has done something with
         self.after = "menu"
         session.listeners.append(self._note_end)
         self.selected_of.clear()
@@ -205,7 +206,7 @@ class Panel:
     @staticmethod
     def forget_session_screens():
         """Give back the RAM that the screens of a session take; the next one of them brings it again."""
-        forget("firmware.panel.screens_session", "firmware.panel.editor")
+        forget("firmware.panel.screens_flows", "firmware.panel.screens_session", "firmware.panel.editor")
 
     def _note_end(self):
         self._ended = True
@@ -345,7 +346,11 @@ class Panel:
             # Most of the time nobody stands before the panel.
             from firmware.panel import screens_session
 
-            found = screens_session.SCREENS[self.name]
+            found = screens_session.SCREENS.get(self.name)
+            if found is None:
+                from firmware.panel import screens_flows
+
+                found = screens_flows.SCREENS[self.name]
         return found
 
     def _move(self, step):

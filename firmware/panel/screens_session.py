@@ -18,7 +18,17 @@ _HOST_SYMBOLS = ".-:"
 _HTTPS = "https://"
 _HOST_CHARACTERS = const(92)  # of a URL's 100
 _CELL = const(6)
+_CONTRACT_NUMBER = const(0x14)
 _EDITORS = ("edit_text", "edit_digits", "edit_text", "edit_number")  # by kind of field
+
+# The guided flows (docs/lifecycle.md): groups that the scope has to let change, and delete; steps: ids of fields, or
+# 16 times the number of a group, for all of it.
+FLOWS = (
+    ((1,), (1, 2), (0x10, 0x14, 0x11, 0x12, 0x13)),
+    ((1, 5), (), (0x50, 0x14)),
+    ((1, 3), (), (0x31, 0x12, 0x13)),
+    ((4,), (), (0x41, 0x42, 0x43)),
+)
 
 
 # See
@@ -32,13 +42,31 @@ def menu(p):
             if session.may(action_name, group_number):
                 p.choices.append(group_number)
                 break
+    items = [p.say("g%d" % group_number) for group_number in p.choices]
+    if offered(session):
+        p.choices.insert(0, 0)
+        items.insert(0, p.say("menu.flows"))
+        p.selected_of.setdefault("menu", 1)
     p.right = p.say("menu.left", session.changes_left)
-    p.list([p.say("g%d" % group_number) for group_number in p.choices])
+    p.list(items)
+
+
+def offered(session):
+    """Numbers of the flows that the scope has everything for."""
+    found = []
+    for number, flow in enumerate(FLOWS):
+        lacking = [group_number for group_number in flow[0] if not session.may("change", group_number)]
+        lacking += [group_number for group_number in flow[1] if not session.may("delete", group_number)]
+        if not lacking:
+            found.append(number)
+    return found
 
 
 def menu_key(p, key):
     if key == "O" and p.choices:
         p.group = p.choices[p.selected]
+        if not p.group:
+            return "flows"
         p.selected_of.pop("group", None)
         return "usage" if p.group == settings.GROUP_USAGE_HISTORY else "group"
     return leave_or_lock(p, key)
@@ -64,15 +92,11 @@ def group(p):
     p.field = 0
     p.title = p.say("g%d" % p.group)
     p.choices = session.fields(p.group)
-    labels = [p.say("f%02x" % number) for number in p.choices]
-    width = max([p.canvas.text_width(label) for label in labels])
-    items = []
-    filled = not session.may("see", p.group)
-    for number, label in zip(p.choices, labels):
-        value = value_of(p, number)
-        filled = filled or bool(value)
-        pad = " " * ((width - p.canvas.text_width(label)) // _CELL + 1)
-        items.append(label + pad + brief(p, number, value))
+    values = [value_of(p, number) for number in p.choices]
+    items = rows(p, p.choices, values)
+    filled = False
+    for value in values:
+        filled = filled or value != ""
     if p.group == settings.GROUP_CONNECTION and session.may("change", p.group):
         p.choices.append("enrol")
         items.append(p.say("group.enrol"))
@@ -80,6 +104,17 @@ def group(p):
         p.choices.append("delete")
         items.append(p.say("group.delete"))
     p.list(items)
+
+
+def rows(p, numbers, values):
+    """A row for each field: label, value."""
+    labels = [p.say("f%02x" % number) for number in numbers]
+    width = max([p.canvas.text_width(label) for label in labels])
+    items = []
+    for number, label, value in zip(numbers, labels, values):
+        pad = " " * ((width - p.canvas.text_width(label)) // _CELL + 1)
+        items.append(label + pad + brief(p, number, value))
+    return items
 
 
 def group_key(p, key):
@@ -131,7 +166,7 @@ def action_key(p, key):
     if key == "O":
         if p.choices[p.selected] == "delete":
             return begin(p, "confirm_delete")
-        return begin(p, _EDITORS[unique_info.FIELDS[p.field][1]])
+        return begin_change(p)
 
 
 def usage(p):
@@ -154,7 +189,7 @@ def usage_key(p, key):
 
 def value_of(p, number):
     """The field's text, "" where none is set, None where it may not be seen."""
-    return p.session.view(number) if p.session.may("see", p.group) else None
+    return p.session.view(number) if p.session.may("see", number >> 4) else None
 
 
 def shown(p, number, value):
@@ -221,6 +256,15 @@ def begin(p, name):
     return name
 
 
+def begin_change(p):
+    return begin(p, _EDITORS[unique_info.FIELDS[p.field][1]])
+
+
+def back(p, name):
+    """Where something that was begun is left for: the flow that it is a step of, or a screen."""
+    return "flow" if p.after == "flow" else name
+
+
 def edit_text(p):
     _, kind, _, most = unique_info.FIELDS[p.field]
     p.title = p.say("f%02x" % p.field)
@@ -253,7 +297,7 @@ def edit_number(p):
 
 def edit_key(p, key):
     if key == "B":
-        return "field" if p.editor.text == (p.old or "") else "discard"
+        return back(p, "field") if p.editor.text == (p.old or "") else "discard"
     if key != "O":
         return None
     number = p.field
@@ -267,7 +311,7 @@ def edit_key(p, key):
         p.value = str(int(p.editor.text))
     else:
         p.value = value.decode()
-    return "field" if p.value == p.old else "confirm_change"
+    return back(p, "field") if p.value == p.old else "confirm_change"
 
 
 def invalid(p):
@@ -283,7 +327,7 @@ def discard_key(p, key):
         return p.input
     if key == "O":
         p.editor = None
-        return "field" if p.field else "group"
+        return back(p, "field" if p.field else "group")
 
 
 def confirm_change(p):
@@ -298,21 +342,46 @@ def confirm_change_key(p, key):
 
 
 def confirm_delete(p):
-    if p.field:
-        p.message(p.say("t%02x" % p.field))
-    elif p.group == settings.GROUP_USAGE_HISTORY:
-        p.text(p.say("confirm_delete.usage"))
+    """What goes, by name: the usage history goes with the contract number (R5), and may be there without one (S20)."""
+    session = p.session
+    history = p.group == settings.GROUP_CUSTOMER and p.field in (0, _CONTRACT_NUMBER)
+    history = history and session.holds(unique_info.READINGS_KEY)
+    contract = history and session.holds(_CONTRACT_NUMBER)
+    if p.group == settings.GROUP_USAGE_HISTORY:
+        p.text(p.say("confirm_delete.usage", unreported(p, "unreported")))
+    elif p.field:
+        if history:
+            p.text(with_history(p, contract))
+        else:
+            p.message(p.say("t%02x" % p.field))
     else:
-        rows = []
-        for number in p.session.fields(p.group):
-            if value_of(p, number) != "":
+        names = []
+        for number in session.fields(p.group):
+            if value_of(p, number) != "" and not (contract and number == _CONTRACT_NUMBER):
                 name = p.say("f%02x" % number)
-                longer = "%s %s" % (rows[-1], name) if rows else ""
+                longer = "%s %s" % (names[-1], name) if names else ""
                 if longer and p.canvas.text_width(longer) <= ROW_WIDTH:
-                    rows[-1] = longer
+                    names[-1] = longer
                 else:
-                    rows.append(name)
-        p.text(p.say("confirm_delete.group", "\n".join(rows)))
+                    names.append(name)
+        if history:
+            p.text(with_history(p, contract, names))
+        else:
+            p.text(p.say("confirm_delete.group", "\n".join(names)))
+
+
+def with_history(p, contract, names=()):
+    """What to say of a deletion that takes the usage history with it."""
+    names = [unreported(p, "unreported")] + list(names)
+    return p.say("confirm_delete.history", p.say("contract_and_history" if contract else "g2"), "\n".join(names))
+
+
+def unreported(p, key):
+    """A text on the half hours that were not reported: how many, that there are none, or that it is not known."""
+    number = p.session.unreported()
+    if number is None:
+        return p.say(key + ".unknown")
+    return p.say(key + ".some", number) if number else p.say(key + ".none")
 
 
 def confirm_delete_key(p, key):
@@ -322,7 +391,7 @@ def confirm_delete_key(p, key):
     if key == "B":
         if p.field:
             return "action"
-        return "usage" if p.group == settings.GROUP_USAGE_HISTORY else "group"
+        return back(p, "usage" if p.group == settings.GROUP_USAGE_HISTORY else "group")
 
 
 def result(p):
@@ -351,6 +420,10 @@ async def write(p, what, fields=None):
     except InkanError as error:
         p.fail(error)
     else:
+        if what == "change":
+            p.steps += bytes((p.field,))
+        elif what != "wipe" and not p.field:
+            p.steps += bytes((p.group << 4,))
         p.forget()
         p.done = (what, done.generation, done.changes_left)
         p.go("result")
@@ -369,7 +442,7 @@ def enrol_host(p):
 
 def enrol_host_key(p, key):
     if key == "B":
-        return "discard" if p.editor.text else "group"
+        return "discard" if p.editor.text else back(p, "group")
     if key != "O":
         return None
     try:
@@ -413,7 +486,10 @@ def luhn_holds(digits):
 
 def confirm_enrol(p):
     number = unique_info.CREDENTIAL_URL
-    p.message(p.host, shown(p, number, value_of(p, number)))
+    said = p.say("confirm_enrol.b", p.host, shown(p, number, value_of(p, number)))
+    if p.session.holds(_CONTRACT_NUMBER):
+        said += "\n" + unreported(p, "confirm_enrol")
+    p.text(said)
 
 
 def confirm_enrol_key(p, key):
@@ -431,7 +507,7 @@ def enrol_failed(p):
 def enrol_failed_key(p, key):
     if key == "O":
         return "enrol_code"
-    return "group" if key == "B" else None
+    return back(p, "group") if key == "B" else None
 
 
 # Recover

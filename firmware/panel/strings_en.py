@@ -100,11 +100,23 @@ error.other Something went wrong|Try again
 menu.t Change menu
 menu.h OK:Open|*:Lock|BACK:End
 menu.left {} left
+menu.flows →Step by step
+flows.t Step by step
+flows.h ↑↓|OK:Open|BACK:Menu
+flow0 New resident
+flow1 New PPS
+flow2 Equipment moved
+flow3 New equipment
+flow.h ↑↓|OK:Go on|BACK:List
+flow.free OK:Change|#:Stays|BACK
+flow.done done
 g1 Customer
 g2 Usage history
 g3 Generation site
 g4 Capacity
 g5 Connection
+f10 Delete customer
+f50 Enrol connection
 f11 Name
 f12 Postcode
 f13 Address
@@ -180,7 +192,12 @@ confirm_change.h OK:Change|BACK:Edit
 confirm_delete.t Delete it?
 confirm_delete.b {}|will be deleted and|cannot be restored
 confirm_delete.group Cannot be restored:|{}
-confirm_delete.usage All usage history,|unreported values too|Cannot be restored
+confirm_delete.usage All usage history,|{}|Cannot be restored
+confirm_delete.history {}|{}|Cannot be restored
+contract_and_history Contract and history
+unreported.some {} half hours unsent
+unreported.none All of it is reported
+unreported.unknown unreported values too
 confirm_delete.h OK:Delete|BACK:Exit
 working.t Saving
 working.b Writing|Leave the power on|and wait
@@ -197,6 +214,9 @@ enrol_code.t Enrolment code
 enrol_code.h OK:Next|↓:Del|BACK:Host
 confirm_enrol.t Connect to it?
 confirm_enrol.b New:{}|Old:{}
+confirm_enrol.some Another PPS: contract|number goes, {} half|hours are never sent
+confirm_enrol.none Another PPS: contract|number goes
+confirm_enrol.unknown Another PPS: contract|number goes, unsent|values are never sent
 confirm_enrol.h OK:Connect|BACK:Edit
 enrolling.t Enrolling
 enrolling.above Asking the host

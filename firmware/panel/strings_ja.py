@@ -100,11 +100,23 @@ error.other エラーが起きました|やり直してください
 menu.t 変更メニュー
 menu.h OK:選ぶ|*:ロック|戻:終了
 menu.left 残{}回
+menu.flows →手順で進める
+flows.t 手順の案内
+flows.h ↑↓|OK:選ぶ|戻:戻る
+flow0 入居者の交代
+flow1 PPSの変更
+flow2 設備の移設
+flow3 設備の交換
+flow.h ↑↓|OK:進む|戻:戻る
+flow.free OK:変更|#:変更なし|戻
+flow.done 完了
 g1 お客さま情報
 g2 使用履歴
 g3 発電場所
 g4 設備の容量
 g5 接続先
+f10 お客さま情報の削除
+f50 新しい接続先の登録
 f11 氏名
 f12 郵便番号
 f13 住所
@@ -180,7 +192,12 @@ confirm_change.h OK:変更する|戻:直す
 confirm_delete.t 削除しますか
 confirm_delete.b {}を|削除します|元に戻せません
 confirm_delete.group 削除すると戻せません|{}
-confirm_delete.usage 使用履歴をすべて削除|未報告の値も消えます|元に戻せません
+confirm_delete.usage 使用履歴をすべて削除|{}|元に戻せません
+confirm_delete.history {}|{}|元に戻せません
+contract_and_history 契約番号と使用履歴
+unreported.some 未報告30分値 {}件
+unreported.none 値はすべて報告済み
+unreported.unknown 未報告の値も消えます
 confirm_delete.h OK:削除する|戻:中止
 working.t 保存中
 working.b 書き込んでいます|電源を切らずに|お待ちください
@@ -197,6 +214,9 @@ enrol_code.t 登録コード
 enrol_code.h OK:次へ|↓:消す|戻:前へ
 confirm_enrol.t 登録しますか
 confirm_enrol.b 新:{}|旧:{}
+confirm_enrol.some 別のPPSなら契約番号は|消え、未報告の30分値|{}件は報告されません
+confirm_enrol.none 別のPPSなら契約番号は|消えます
+confirm_enrol.unknown 別のPPSなら契約番号は|消え、未報告の値は|報告されません
 confirm_enrol.h OK:登録する|戻:直す
 enrolling.t 登録中
 enrolling.above 接続先に登録中です

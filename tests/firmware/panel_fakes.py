@@ -104,7 +104,7 @@ class Preferences:
 class Session:
     """A session over `values`. scope: groups for see, change and delete; error: raised by the next change."""
 
-    def __init__(self, values, scope, changes_left, generation, recovering, error):
+    def __init__(self, values, scope, changes_left, generation, recovering, error, unreported):
         self.values = dict(values)
         self.scope = scope
         self.changes_left = changes_left
@@ -116,6 +116,7 @@ class Session:
         self.touched = 0
         self.asked = []
         self.view_error = None
+        self.unreported = lambda: unreported
 
     @property
     def may_recover(self):
@@ -148,6 +149,11 @@ class Session:
             raise SessionError("not_allowed")
         return self.values.get(field_id, "")
 
+    def holds(self, field_id):
+        if self.ended:
+            raise SessionError("ended")
+        return field_id in self.values
+
     def change(self, request, expected, changes):
         self.apply("change", request, expected, changes)
         for field_id, value in changes.items():
@@ -157,6 +163,7 @@ class Session:
 
     def change_connection(self, request, expected, fields):
         self.apply("connection", request, expected, fields)
+        self.values.pop(0x14, None)  # it is another PPS
         return self.result()
 
     def delete(self, request, expected, group, field_ids=None):
@@ -277,11 +284,13 @@ class Rig:
         link="online",
         now_s=NOON_S,
         enrol_error=None,
+        unreported=None,
         hold="",
         panel=Panel,
     ):
         self.time = Time(now_s)
-        self.session = Session(values, (see, change, delete), changes_left, generation, recovering, session_error)
+        scope = (see, change, delete)
+        self.session = Session(values, scope, changes_left, generation, recovering, session_error, unreported)
         self.control = Control(self.session)
         self.control.state = "tampered" if tamper else state
         self.control.tamper = tamper

@@ -23,11 +23,13 @@ MANY = {
     "generation": 4_294_967_000,
     "digits": 16,
     "link": "tls_ca",
+    "unreported": 99_999,
 }
 NOTHING = {"values": {}}
 
 ID = "12345678"
 IN = "O" + ID + "O87654321O"
+FLOWS = IN + "UO"
 IN_LONG = "O" + ID + "O8765432187654321O"
 # Presses that lead from the menu to a field, and on.
 NAME = "OO"
@@ -86,6 +88,16 @@ def build():
     both("ended", IN + "!", many_actions=IN_LONG + "*")
     both("error", IN, {"answers": ("flash",)}, changed(MANY, changes_left=0), IN_LONG + NAME + "OO")
     both("menu", IN, many_actions=IN_LONG + "UU")
+    scene("menu", "no_flows", {"change": (), "delete": (2,)}, IN)
+    scene("menu", "first", FEW, IN + "U")
+    both("flows", FLOWS, {"change": (4,)}, MANY, IN_LONG + "UOUU")
+    both("flow", FLOWS + "O", {"change": (4,)}, MANY, IN_LONG + "UOO")
+    scene("flow", "end", MANY, IN_LONG + "UOO" + "U")
+    scene("flow", "pps", MANY, IN_LONG + "UODO")
+    scene("flow", "moved", MANY, IN_LONG + "UODDO" + "#")
+    scene("flow", "equipment", MANY, IN_LONG + "UODDDO" + "##")
+    scene("flow", "done", FEW, FLOWS + "DDDO" + "###")
+    scene("flow", "hidden", {"see": ()}, FLOWS + "DDO")
     both("leave", IN + "B", many_actions=IN_LONG + "B")
     both("group", IN + "O", NOTHING, MANY, IN_LONG + "O")
     scene("group", "connection", MANY, IN_LONG + CONNECTION)
@@ -116,7 +128,12 @@ def build():
     scene("confirm_change", "site", MANY, IN_LONG + SITE + "OOLL55O")
     scene("confirm_change", "number", {"values": {0x41: "4950"}}, IN + PV + "OODD99O")
     both("confirm_delete", IN + NAME + "ODO", FEW, MANY, IN_LONG + "OUO")
+    scene("confirm_delete", "end", MANY, IN_LONG + "OUO" + "DDD")
     scene("confirm_delete", "usage", MANY, IN_LONG + "DOO")
+    scene("confirm_delete", "unknown", changed(MANY, unreported=None), IN_LONG + "OUO")
+    scene("confirm_delete", "contract", changed(MANY, unreported=48), IN_LONG + CONTRACT + "ODO")
+    scene("confirm_delete", "reported", changed(MANY, unreported=0), IN_LONG + CONTRACT + "ODO")
+    scene("confirm_delete", "left", {"values": {0x11: "1", 0x21: "stored"}}, FLOWS + "OUO")
     scene("confirm_delete", "connection", MANY, IN_LONG + CONNECTION + "UO")
     both("working", IN + NAME + "OO1OO,", NOTHING, MANY, IN_LONG + ADDRESS + "OODOO,")
     both("result", IN + NAME + "OO1OO", NOTHING, MANY, IN_LONG + CONNECTION + "UOO")
@@ -131,6 +148,10 @@ def build():
         MANY,
         IN_LONG + to_host + "*" + "1" * 61 + "*#" + "2R" * 30 + "O" + CODE + "O",
     )
+    for variant, unreported in (("some", 48), ("none", 0), ("unknown", None)):
+        options = changed(FEW, unreported=unreported)
+        scene("confirm_enrol", variant, options, IN + CONNECTION + "UUO" + to_code + CODE + "O" + "DDDDDD")
+    scene("confirm_enrol", "first", changed(FEW, unreported=48), IN + CONNECTION + "UUO" + to_code + CODE + "O")
     last = IN + CONNECTION + "UO" + to_code + CODE + "OO"
     last_long = IN_LONG + to_host + to_code + CODE + "OO"
     both("enrolling", last + ".", changed(NOTHING, hold="enrol"), changed(MANY, hold="enrol"), last_long + ".")

@@ -63,6 +63,11 @@ class FakeReadings:
     def contract_tag(self):
         return tag_of(self.contract)
 
+    @property
+    def newest_slot(self):
+        slots = [struct.unpack_from("<I", row[1], 4)[0] for row in self.rows if row[1][0] == 1]
+        return slots[-1] if slots else None
+
     def add(self, count, contract=CONTRACT):
         for _ in range(count):
             self._append(slot_body(471_000 + self.head_number, contract))

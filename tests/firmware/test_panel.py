@@ -8,7 +8,7 @@ import gc
 import sys
 
 from panel_fakes import ALL, LONG, NOON_S, SHORT, Rig
-from panel_scenes import CODE, ID, IN
+from panel_scenes import CODE, FLOWS, ID, IN
 
 from firmware import settings
 from firmware.errors import LinkError, SessionError, StoreError
@@ -493,7 +493,7 @@ async def test_r15_each_error_says_what_to_do():
 
 async def test_r15_a_connection_is_typed_as_host_and_code():
     rig = await rig_at(IN + HOST + CODE + "O")
-    assert rig.panel.rows == ["新:pps.jp", "旧:https://a.jp"]
+    assert rig.panel.rows[:2] == ["新:pps.jp", "旧:https://a.jp"]
     assert rig.enrol.asked == []
     await rig.play("O")
     assert rig.enrol.asked == [("pps.jp", CODE)]
@@ -540,6 +540,143 @@ async def test_r16_a_session_that_ends_while_enrolling_changes_nothing():
         await asyncio.sleep(0)
     assert rig.panel.name == "ended"
     assert rig.session.asked == []
+
+
+# Flows (docs/lifecycle.md)
+
+FULL = dict(SHORT)
+FULL[0x21] = "stored"
+
+
+def marks(rig):
+    return "".join([row[:1] for row in rig.panel.rows])
+
+
+async def test_r11_only_flows_that_the_scope_has_everything_for_are_offered():
+    for change, delete, flows in (
+        (ALL, ALL, [0, 1, 2, 3]),
+        ((1,), (1, 2), [0]),
+        ((1,), (1,), []),
+        ((1, 5), (), [1]),
+        ((5,), ALL, []),
+        ((1, 3), (), [2]),
+        ((3,), ALL, []),
+        ((4,), (), [3]),
+    ):
+        rig = await rig_at(IN, change=change, delete=delete)
+        assert (rig.panel.choices[0] == 0) == bool(flows), change
+        assert rig.panel.choices[rig.panel.selected] in (1, 3, 4, 5)  # keys lead where they lead without flows
+        if flows:
+            await rig.play("UO")
+            assert rig.panel.choices == flows
+
+
+async def test_r15_a_new_resident_step_by_step():
+    rig = await rig_at(FLOWS + "O", values=FULL, unreported=48)
+    assert rig.panel.rows[0] == "□お客さま情報の削除"
+    assert (marks(rig), rig.panel.right) == ("□□□□□", "0/5")
+    await rig.play("DDO")
+    assert (rig.panel.name, rig.panel.selected) == ("flow", 0)  # not before what is due
+    await rig.play("O")
+    assert rig.panel.rows == ["契約番号と使用履歴", "未報告30分値 48件", "氏名 郵便番号 住所", "元に戻せません"]
+    await rig.play("B")
+    assert (rig.panel.name, rig.session.asked) == ("flow", [])
+    await rig.play("OOO")
+    assert rig.session.asked == [("delete", 1, 7, (1, None))]
+    assert (rig.panel.name, marks(rig), rig.panel.selected) == ("flow", "√□□□□", 1)
+    await rig.play("O5B")
+    assert rig.panel.name == "discard"
+    await rig.play("O")
+    assert rig.panel.name == "flow"
+    await rig.play("O5OOO")
+    assert rig.session.asked[1] == ("change", 2, 8, {0x14: "5"})
+    assert (marks(rig), rig.panel.selected) == ("√√□□□", 2)
+    await rig.play("O1OOO" + "O6008001OOO" + "O1OOO")
+    assert [asked[3] for asked in rig.session.asked[2:]] == [{0x11: "あ"}, {0x12: "6008001"}, {0x13: "あ"}]
+    assert (marks(rig), rig.panel.right) == ("√√√√√", "完了")
+    await rig.play("DDO")  # to correct what is done
+    assert (rig.panel.name, rig.panel.editor.text) == ("edit_text", "あ")
+    await rig.play("OBB")
+    assert rig.panel.name == "menu"
+
+
+async def test_r15_a_flow_goes_on_where_another_session_left_it():
+    for values, seen in (
+        (SHORT, "□□□□□"),
+        ({}, "√□□□□"),
+        ({0x14: "7"}, "√√□□□"),
+        ({0x14: "7", 0x12: "6008001"}, "√√□□□"),  # each after the one before it
+        ({0x14: "7", 0x11: "林", 0x12: "6008001"}, "√√√√□"),
+    ):
+        for see in (ALL, ()):  # whoever may change need not see
+            rig = await rig_at(FLOWS + "O", values=values, see=see)
+            assert marks(rig) == seen, values
+    for values, seen in (({0x14: "7"}, "□□"), ({}, "√□")):
+        rig = await rig_at(FLOWS + "DO", values=values)
+        assert marks(rig) == seen
+
+
+async def test_s20_a_new_pps_step_by_step():
+    rig = await rig_at(FLOWS + "DO" + "O" + "7R7R7777#5R7O" + CODE + "O", values=FULL, unreported=3)
+    assert rig.panel.rows[2:] == ["別のPPSなら契約番号は", "消え、未報告の30分値", "3件は報告されません"]
+    await rig.play("OO")
+    assert rig.session.asked == [("connection", 1, 7, {0x51: "https://pps.jp"})]
+    assert (rig.panel.name, marks(rig)) == ("flow", "√□")
+    await rig.play("O5OOO")
+    assert (marks(rig), rig.panel.right) == ("√√", "完了")
+    rig = await rig_at(FLOWS + "DO" + "UO" + "7R7R7777#5R7O" + CODE + "O", values={})
+    assert rig.panel.rows == ["新:pps.jp", "旧:未登録"]
+
+
+async def test_r15_steps_that_do_not_apply_stay_as_they_are():
+    rig = await rig_at(FLOWS + "DDDO" + "#", values=SHORT)
+    assert (marks(rig), rig.panel.selected) == ("√□□", 1)
+    await rig.play("DO0OOO")  # in any order
+    assert rig.session.asked == [("change", 1, 7, {0x43: "10"})]
+    assert (marks(rig), rig.panel.selected) == ("√□√", 1)
+    await rig.play("#")
+    assert (rig.panel.right, len(rig.session.asked)) == ("完了", 1)
+    await rig.play("BUO")
+    assert (rig.panel.name, marks(rig)) == ("flow", "□□□")  # another flow
+    rig.session.end("idle")
+    rig.wait_ms(250)
+    await rig.play("O")
+    rig.session.ended = None
+    rig.panel.open(rig.session)
+    await rig.play("UODDDO")
+    assert marks(rig) == "□□□"  # and another session knows nothing of it
+    rig = await rig_at(FLOWS + "O#", values=SHORT)
+    assert marks(rig) == "□□□□□"  # a deletion cannot be passed over
+
+
+async def test_r8_a_step_without_changes_left_leads_back_to_its_flow():
+    rig = await rig_at(FLOWS + "OO", changes_left=0)
+    assert rig.panel.rows[0] == "変更回数の上限です"
+    await rig.play("O")
+    assert rig.panel.name == "flow"
+
+
+async def test_r5_a_deletion_says_that_the_usage_history_goes():
+    for values, keys, unreported, rows in (
+        (FULL, "OUO", None, ["契約番号と使用履歴", "未報告の値も消えます", "氏名 郵便番号 住所", "元に戻せません"]),
+        (FULL, "ODDDOODO", 0, ["契約番号と使用履歴", "値はすべて報告済み", "元に戻せません"]),
+        (FULL, "ODDDOODO", 5, ["契約番号と使用履歴", "未報告30分値 5件", "元に戻せません"]),
+        (FULL, "OOODO", 5, ["お客さまの氏名を", "削除します", "元に戻せません"]),
+        (FULL, "DOO", 5, ["使用履歴をすべて削除", "未報告30分値 5件", "元に戻せません"]),
+        (SHORT, "ODDDOODO", 5, ["契約番号を", "削除します", "元に戻せません"]),
+        ({0x11: "林", 0x21: "stored"}, "OUO", None, ["使用履歴", "未報告の値も消えます", "氏名", "元に戻せません"]),
+    ):
+        rig = await rig_at(IN + keys, values=values, unreported=unreported)
+        assert (rig.panel.name, rig.panel.rows) == ("confirm_delete", rows), keys
+    assert not rig.session.asked
+
+
+async def test_r27_the_screens_of_flows_are_gone_with_the_session():
+    rig = await rig_at(FLOWS + "O")
+    assert "firmware.panel.screens_flows" in sys.modules
+    rig.session.end("idle")
+    rig.wait_ms(250)
+    assert not [name for name in sys.modules if "screens_flows" in name or "screens_session" in name]
 
 
 # Recovery

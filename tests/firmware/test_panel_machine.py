@@ -1,11 +1,11 @@
 """The panel's state machine: every screen is reached by keys, and leads where docs/panel.md says and nowhere else."""
 
 from panel_fakes import Rig
-from panel_scenes import CODE, IN
+from panel_scenes import CODE, FLOWS, IN
 
 from firmware import unique_info
 from firmware.errors import StoreError, TamperError
-from firmware.panel import screens, screens_session
+from firmware.panel import screens, screens_flows, screens_session
 from firmware.panel.canvas import Canvas
 from firmware.panel.glyphs import GlyphFile
 from firmware.panel.machine import EDITOR, Panel
@@ -15,7 +15,7 @@ TIMEOUT_S = 300
 # What it has walked, and a collection of the garbage of thousands of panels, which is faster when it is rare.
 HEAP = {"test_r14_every_screen_and_every_step_of_the_document_is_reached_and_no_other": "2M"}
 
-IN_SESSION = set(screens_session.SCREENS) | {"enrolling"}
+IN_SESSION = set(screens_session.SCREENS) | set(screens_flows.SCREENS) | {"enrolling"}
 HOME = ("idle", "tampered")
 
 
@@ -23,7 +23,7 @@ class Walked(Panel):
     """Notes each step from screen to screen, and does not draw."""
 
     def go(self, name):
-        self.steps.add((self.name, name))
+        self.trail.add((self.name, name))
         super().go(name)
         assert self.title or self.name != name, name
         assert self.rows or self.name != name, name
@@ -34,7 +34,7 @@ class Walked(Panel):
 
 def walked(canvas, steps, options):
     rig = Rig(canvas, panel=Walked, **options)
-    rig.panel.steps = steps
+    rig.panel.trail = steps
     return rig
 
 
@@ -87,6 +87,18 @@ _HOST = "DDDDOUUO" + "7R7R7777#5R7" + "O"
 STAGES.append(Stage(IN + _HOST + CODE + "OO", 2, hold="enrol"))
 STAGES.append(Stage(IN + _HOST + CODE + "OO", 2, enrol_error="dns"))
 STAGES.append(Stage(IN + _HOST + CODE + "O", 2, session_error=StoreError()))
+# Flows; elsewhere the walk ends where they begin.
+STAGES.append(Stage(FLOWS, 2))
+STAGES.append(Stage(FLOWS, 2, prepare=one_bad_read))
+STAGES.append(Stage(FLOWS + "OO", 1))
+STAGES.append(Stage(FLOWS + "OOO", 1))
+for _typed in ("", "1B"):
+    STAGES.append(Stage(FLOWS + "OO" + _typed, 1, values={0x11: "1"}))
+STAGES.append(Stage(FLOWS + "DOO", 1))
+STAGES.append(Stage(FLOWS + "DOO7R7R7777#5R7O" + CODE + "OO", 1, enrol_error="dns"))
+STAGES.append(Stage(FLOWS + "DDOO", 1))
+STAGES.append(Stage(FLOWS + "DDDO", 2, changes_left=0))
+STAGES.append(Stage(FLOWS + "DDDOO", 1))
 
 # One step of a walk; in an editor also whole inputs.
 MOVES = ("O", "B", "U", "D", "*", "#", ".", "!", "Ox", "t", "c", "T")
@@ -136,7 +148,8 @@ def place(rig):
     kind = unique_info.FIELDS[field][1] if field else None
     if panel.name in ("invalid", "discard"):
         written = panel.input
-    return panel.name, panel.selected, kind, getattr(panel, "group", 0), written
+    flow = (panel.after == "flow" or panel.name == "flow") and (panel.flow, panel.due)
+    return panel.name, panel.selected, kind, getattr(panel, "group", 0), written, flow
 
 
 async def walk(canvas, steps, stage):
@@ -159,6 +172,8 @@ async def walk(canvas, steps, stage):
         if here in seen:
             continue
         seen.add(here)
+        if rig.panel.name == "flows" and FLOWS[len(IN) :] not in stage.start:
+            continue
         if len(path) < stage.depth and (stage.inside or rig.panel.name not in IN_SESSION):
             moves = MOVES + INPUTS if rig.panel.kind == EDITOR else MOVES
             paths += [path + (move,) for move in moves]

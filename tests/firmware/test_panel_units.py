@@ -3,7 +3,7 @@
 import asyncio
 from hashlib import sha256
 
-from panel_scenes import IN
+from panel_scenes import FLOWS, IN
 from unit_rig import ID, PASSWORD, get, message, module, w0_of
 
 from firmware import settings
@@ -81,6 +81,32 @@ async def test_r14_r15_operation_1_by_keys_alone():
     assert get(device, 0x11) is None
     assert await house.press("OB" + "BO") == "idle"
     assert house.rig.events()[-6:] == ["accepted", "success", "change", "change", "change", "delete"]
+
+
+async def test_r5_r15_a_flow_by_keys_alone_goes_on_in_the_next_session():
+    scope = {"see": [], "change": ["customer"], "delete": ["customer", "usage_history"]}  # as the server issues it
+    house = House(scope)
+    device = house.rig.device
+    session = house.rig.control
+    assert await house.press(FLOWS + "O") == "flow"
+    assert house.panel.rows[0] == "√お客さま情報の削除"  # there is nothing yet
+    for keys in ("O5OOO", "O1OOO", "O6008001OOO", "O2OOO"):
+        assert await house.press(keys) == "flow"
+    assert house.panel.right == "完了"
+    assert (get(device, 0x14), get(device, 0x12)) == (b"5", b"6008001")
+    key = get(device, 0x21)
+    assert len(key) == 64
+    await house.press("BB*")
+    assert await house.press("O" + FLOWS + "O") == "flow"
+    assert (house.panel.right, house.panel.selected) == ("0/5", 0)
+    session.session.close("lock")
+    house.panel.tick()
+    assert await house.press("O" + FLOWS + "OO") == "confirm_delete"
+    assert house.panel.rows[:2] == ["契約番号と使用履歴", "未報告の値も消えます"]
+    assert await house.press("OO") == "flow"
+    assert [get(device, field) for field in (0x11, 0x12, 0x13, 0x14, 0x21)] == [None] * 5
+    assert house.panel.rows[0][:1] == "√" and house.panel.selected == 1
+    assert house.rig.events()[-2:] == ["delete", "purged"]
 
 
 async def test_r13_s2_wrong_id_and_wrong_password_look_the_same():

@@ -262,3 +262,48 @@ def test_s18_there_is_no_report_key_without_a_connection():
     rig = Rig(key=None)
     assert not rig.reporter.key()
     assert unique_info.PRIVATE_KEY == 0x55
+
+
+def test_r5_the_half_hours_that_a_deletion_would_lose_are_counted():
+    rig = Rig()
+    count = rig.reporter.unreported
+    assert count() == 0  # nothing was measured yet
+    rig.readings.add(3)
+    assert count() is None  # the server was not asked
+    rig.exchange()
+    assert count() == 3
+    rig.drain()
+    assert count() == 0
+    rig.readings.add(2)
+    rig.readings.add_circuits()
+    assert count() == 2
+    rig.exchange()
+    rig.readings.add_circuits()
+    assert (count(), rig.reporter.waiting) == (0, 1)  # what waits is no half hour
+    rig.drain()
+    rig.readings.add(1)
+    body = rig.readings.rows[-1][1]
+    assert count() == 1
+    rig.readings.rows[-1] = (rig.readings.head_number, body[:2] + b"\x09\x00" + body[4:], b"", b"")
+    assert count() == 9  # one record for nine of them, after a night without power
+    rig.readings.close()
+    assert count() is None
+
+
+def test_r5_a_number_that_would_be_wrong_is_not_told():
+    rig = Rig()
+    rig.readings.add(50)
+    rig.exchange()
+    assert rig.reporter.unreported() == 50
+    rig.exchange()  # the newest ones, before their turn
+    assert rig.reporter.unreported() is None
+    rig.drain()
+    assert rig.reporter.unreported() == 0
+    rig.readings.add(70, OTHER)
+    assert rig.reporter.unreported() is None  # not found at a glance
+    rig.readings.add(4)
+    assert rig.drain()
+    assert rig.reporter.unreported() == 0
+    rig.readings.add(2, OTHER)
+    rig.readings.add(4)
+    assert rig.reporter.unreported() == 4

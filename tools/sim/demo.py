@@ -190,7 +190,7 @@ class Demo(PhoneChapters):
             values = {NAME.encode(), POSTAL_CODE.encode()}
             before = self._evidence.flash()
             step.check("flash before: name and postal code are found with its keys", found_in(before, values) == values)
-            await self._press("DOU")
+            await self._press("DDOU")
             await self._see(step, "まとめて削除")
             await self._press("O")
             await self._see(step, "削除しますか")
