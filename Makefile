@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV = build/venv/bin
 PYTEST = $(VENV)/python -m pytest
-# More than there are cores: a good part of the tests wait for radio, servers and browsers.
-TEST_WORKERS ?= 3
+# Two for each of two cores: a good part of the tests wait for radio, servers and browsers.
+TEST_WORKERS ?= 4
 # make test ARGS="tests/test_setup.py -k mirror"
 ARGS ?=
 
