@@ -34,6 +34,8 @@ PAGES = (
     f"/modules/{SERIAL}",
     f"/modules/{SERIAL}/issue",
     f"/modules/{SERIAL}/issue?task=recover",
+    f"/modules/{SERIAL}/procedures/new",
+    "/procedures",
     "/outbox",
     "/audit",
     "/audit?view=operators",
@@ -149,6 +151,7 @@ def busy_module(services):
     services.credentials.issue(SERIAL, CredentialOrder("email", "a@example.com"), NAME)
     services.enrolment.offer(SERIAL, NAME)
     services.contacts.set(SERIAL, "email", "a@example.com", "ja", NAME)
+    services.procedures.open(SERIAL, "leaves", CredentialOrder("email", "a@example.com"), NAME)
     services.operators.assign(SERIAL, NAME, NAME)
     alarm = services.fleet.alarms(1)[0]
     services.fleet.acknowledge_alarm(SERIAL, alarm.id, NAME)

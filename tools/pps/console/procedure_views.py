@@ -49,7 +49,7 @@ def open_procedure(visit: Submitter, serial: str):
             newest = procedures.of_module(found.id, limit=1)
             return visit.go(f"/modules/{serial}/procedures/{newest[0].id}", "procedure_open")
         return _refused(visit, found, form, error)
-    return _issued_page(visit, found, opened.procedure, order, opened.issued, opened.code)
+    return _issued_page(visit, found, opened.procedure, order, opened.issued, opened.code, new=True)
 
 
 @router.get("/modules/{serial}/procedures/{procedure_id}")
@@ -82,7 +82,7 @@ def issue_for_procedure(visit: Submitter, serial: str, procedure_id: int):
         if error.field == "procedure":
             return visit.go(f"/modules/{serial}/procedures/{procedure_id}", "procedure_over")
         return _refused(visit, view.module, form, error, view.procedure)
-    return _issued_page(visit, view.module, view.procedure, order, issued, None)
+    return _issued_page(visit, view.module, view.procedure, order, issued, new=False)
 
 
 @router.post("/modules/{serial}/procedures/{procedure_id}/call_off")
@@ -149,13 +149,14 @@ def _form_page(visit, module, form, status=200, procedure=None):
     )
 
 
-def _issued_page(visit, module, procedure, order, issued, code):
+def _issued_page(visit, module, procedure, order, issued, code=None, *, new):
     host = visit.request.app.state.enrol_host
     newest = visit.services.enrolment.newest_code(module.id) if code else None
     return visit.page(
         "procedure_issued.html",
         module=module,
         procedure=procedure,
+        new=new,
         order=order,
         issued=issued,
         code=code,
