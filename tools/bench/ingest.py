@@ -1,21 +1,25 @@
-"""Half-hour values into the server: how many a second, beside plain SQL, and whether a large fleet makes it slower.
+"""Half-hour values into the server: how many a second, beside plain SQL, and whether a larger fleet makes it slower.
 
 On SQLite, and on a PostgreSQL started for this, both as they keep data for good (fsync). The values of a report go in
 by one transaction of the service, since the module is answered after it; plain SQL gets the same rows by the same
 number of transactions: two inserts of several rows and a commit, nothing checked. The two take turns, and the quickest
 sixth of the turns of each counts: whatever else the machine does only ever adds to it.
 
-INKAN_BENCH_MODULES=10000 fills larger databases, which takes minutes and gigabytes.
+The largest fleet's month is 14,400,000 records with their values: it takes 10 GB of disk for as long as it is measured,
+and INKAN_BENCH_MODULES=1000 leaves it out. It goes in by the database's own means, without a log and with nothing
+synced before all of it is there.
 """
 
 import contextlib
 import hashlib
 import os
 import random
+import sqlite3
 import statistics
 import struct
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import sqlalchemy
@@ -36,6 +40,7 @@ QUANTITIES = 7
 BATCH = 16
 LIMIT_SHARE = 0.5
 LIMIT_GROWTH = 0.1
+LIMIT_SIZE = 400
 
 _NOW = 1_790_000_000
 _NOW_SLOT = slot_of(_NOW)
@@ -45,21 +50,22 @@ _FURTHER_S = 25 * 86400
 _EPOCH = "00112233445566ff"
 _ROUNDS = 30
 _REQUESTS_A_ROUND = 4
-_SMALL = 100
-_LARGE = 1000
-_ONE_MORE = 300
+_FLEETS = (100, 1000, 10_000)
+_ONE_MORE = 500
+_SQLITE_FILL = ("synchronous=OFF", "journal_mode=OFF", "locking_mode=EXCLUSIVE", "cache_size=-200000")
 _TAG = bytes(range(28))
 
 
 def rows():
     """Rows {name, value, unit, limit, peer, ok}."""
     found = []
-    large = int(os.environ.get("INKAN_BENCH_MODULES", _LARGE))
+    most = int(os.environ.get("INKAN_BENCH_MODULES", _FLEETS[-1]))
+    counts = [count for count in _FLEETS if count <= most]
     with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
-        found += _of_database("SQLite", lambda name: f"sqlite:///{Path(folder, name)}.sqlite3", large)
+        found += _of_database("SQLite", lambda name: f"sqlite:///{Path(folder, name)}.sqlite3", counts)
     try:
         with postgres_server.server(options=("shared_buffers=256MB", "max_wal_size=4GB")) as url:
-            found += _of_database("PostgreSQL", lambda name: _schema(url, name), large)
+            found += _of_database("PostgreSQL", lambda name: _schema(url, name), counts)
     except postgres_server.NoPostgres as reason:
         missing = {"value": None, "unit": "", "limit": None, "peer": None, "ok": False}
         found.append(missing | {"name": f"ingest, PostgreSQL: not measured ({reason})"})
@@ -75,11 +81,16 @@ def _schema(url, name):
     return sqlalchemy.make_url(url).update_query_dict(options).render_as_string(hide_password=False)
 
 
-def _of_database(kind, url_of, large):
+def _of_database(kind, url_of, counts):
+    """Of a fleet for each of the counts, the smallest first; that one is worn by the plain SQL, after the others."""
     found = []
-    with _fleet(url_of("small"), _SMALL) as small:
-        with _fleet(url_of("large"), large) as fleet:
-            few, many = _one_more(small, fleet)
+    with contextlib.ExitStack() as stack:
+        small = stack.enter_context(_fleet(url_of("small"), counts[0]))
+        with contextlib.ExitStack() as larger:
+            others = [larger.enter_context(_fleet(url_of(f"of_{count}"), count)) for count in counts[1:]]
+            largest = others[-1] if others else small
+            size = largest.size() / largest.count / _MONTH
+            turns_ms = _one_more([small, *others])
         for size in (BATCH, 1):
             service, plain = _against_plain_sql(small, size)
             name = f"ingest, {kind}, {size} a request: values"
@@ -87,11 +98,14 @@ def _of_database(kind, url_of, large):
             limit = None if size == 1 else round(LIMIT_SHARE * plain)
             ok = None if limit is None else service >= limit
             found.append(_row(name, round(service), "values/s", limit, peer=round(plain), ok=ok))
-    growth = many / few - 1
     name = f"ingest, {kind}: one more request"
-    found.append(_row(f"{name} at {_SMALL} modules with a month", few, "ms"))
-    found.append(_row(f"{name} at {large} modules with a month", many, "ms"))
-    found.append(_row(f"{name}, how much dearer", growth, "", LIMIT_GROWTH, ok=growth < LIMIT_GROWTH))
+    for count, times_ms in zip(counts, turns_ms, strict=True):
+        found.append(_row(f"{name} at {count:,} modules with a month", statistics.median(times_ms), "ms"))
+    for count, times_ms in zip(counts[1:], turns_ms[1:], strict=True):
+        growth = _growth(turns_ms[0], times_ms)
+        dearer = f"{name}, how much dearer at {count:,}"
+        found.append(_row(dearer, growth, "", LIMIT_GROWTH, ok=growth < LIMIT_GROWTH))
+    found.append(_row(f"ingest, {kind}: a half hour kept, with indexes", size, "B", LIMIT_SIZE, ok=size <= LIMIT_SIZE))
     return found
 
 
@@ -128,15 +142,35 @@ class _Fleet:
                 (ReadingsEpoch, lambda at: {"id": at, "module_id": at, "epoch": _EPOCH, **head}),
             ):
                 session.execute(insert(table.__table__), [given(at) for at in ids])
-        with self.database.write() as session:
-            for statement in self._month_of_rows():
-                session.execute(text(statement))
         if self.database.engine.dialect.name == "postgresql":
+            with ThreadPoolExecutor() as pool:  # a process of the server's for each table
+                list(pool.map(self._fill_on_postgresql, self._month_of_rows().items()))
             with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("VACUUM ANALYZE")
                 connection.exec_driver_sql("CHECKPOINT")
+        else:
+            self._fill_on_sqlite()
+
+    def _fill_on_postgresql(self, table_and_statement):
+        table, statement = table_and_statement
+        with self.database.write() as session:
+            # What the same transaction has emptied is not logged (wal_level=minimal): it is synced at the commit.
+            session.execute(text(f"TRUNCATE {table}"))
+            session.execute(text(statement))
+
+    def _fill_on_sqlite(self):
+        """By a connection of its own: what is set on it ends with it."""
+        path = self.database.engine.url.database
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            for pragma in _SQLITE_FILL:
+                connection.execute(f"PRAGMA {pragma}")
+            for statement in self._month_of_rows().values():
+                connection.execute(statement)
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
 
     def _month_of_rows(self):
+        """{table: statement that makes its rows}."""
         first = _NOW_SLOT - _MONTH
         if self.database.engine.dialect.name == "postgresql":
             numbers = f"LATERAL (SELECT number FROM generate_series(1, {_MONTH}) number OFFSET 0) numbers"
@@ -156,17 +190,26 @@ class _Fleet:
             )
             body, tag, mac = f"x'01{'5a' * 79}'", f"x'{'a5' * 28}'", f"x'{'c3' * 16}'"
         received = f"{slot_start(first)} + number * 1800"
-        yield (
+        records = (
             f"{series}INSERT INTO reading_records "
             "(module_id, epoch_id, number, received_at, key_id, kind, body, tag, mac) "
             f"SELECT module, module, number, {received}, module, 1, {body}, {tag}, {mac} FROM {both}"
         )
-        yield (
+        values = (
             f"{series}INSERT INTO slot_values (module_id, slot, contract, span, pv, charged, discharged, ev_charged, "
             "ev_discharged, bought, sold, quality, flags, site_id, epoch_id, number) "
             f"SELECT module, {first} - 1 + number, 77, 1, 500, 20, 30, 40, 50, 60, 70, 0, 0, module, module, number "
             f"FROM {both}"
         )
+        return {"reading_records": records, "slot_values": values}
+
+    def size(self):
+        """Bytes of the records and values, with their indexes."""
+        if self.database.engine.dialect.name == "sqlite":
+            return Path(self.database.engine.url.database).stat().st_size
+        parts = "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent IN "
+        with self.database.read() as session:
+            return int(session.scalar(text(f"{parts}('reading_records'::regclass, 'slot_values'::regclass)")))
 
     def report(self, module_id, count):
         """(identity, Report) of a module's next records."""
@@ -265,13 +308,21 @@ def _store_plainly(database, batches):
             cursor.execute("COMMIT") if dialect.name == "sqlite" else connection.commit()
 
 
-def _one_more(small, large):
-    """Median time of one more request of one record, ms: (in the small fleet, in the large one), taking turns."""
-    times = {small: [], large: []}
-    for turn in range(_ONE_MORE):
-        for fleet, taken in sorted(times.items(), key=lambda each: each[0] is (small if turn % 2 else large)):
+def _one_more(fleets):
+    """What one more request of one record takes in each of the fleets, ms: a list of turns for each.
+
+    In a turn each has one, in any order.
+    """
+    times = {fleet: [] for fleet in fleets}
+    for _ in range(_ONE_MORE):
+        for fleet in random.sample(fleets, len(fleets)):
             identity, report = fleet.report(random.randrange(1, fleet.count + 1), 1)
             started = time.perf_counter()
             fleet.services.readings.take(identity, report)
-            taken.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[small]), statistics.median(times[large])
+            times[fleet].append(1000 * (time.perf_counter() - started))
+    return list(times.values())
+
+
+def _growth(few_ms, many_ms):
+    """By what share the second is dearer: the median over the turns, since the disk is not as quick in each of them."""
+    return statistics.median(many / few for few, many in zip(few_ms, many_ms, strict=True)) - 1
