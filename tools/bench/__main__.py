@@ -8,7 +8,7 @@ import json
 import sys
 import time
 
-from tools.bench import crypto, heap, ingest, phone, store
+from tools.bench import crypto, heap, ingest, phone, store, wire
 from tools.bench.callgrind import CallgrindError
 from tools.setup import BUILD
 
@@ -17,6 +17,7 @@ PARTS = {
     "crypto": crypto.rows,
     "phone": phone.rows,
     "heap": lambda: heap.rows(_say),
+    "wire": wire.rows,
     "ingest": ingest.rows,
 }
 
