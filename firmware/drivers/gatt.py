@@ -202,15 +202,14 @@ class GattServer:
                 connection = await advertise(
                     settings.BLE_ADVERTISE_US, adv_data=self._advertisement, resp_data=self._response
                 )
-            except OSError:
+                if connection is None:  # how aioble ends when it is cancelled
+                    raise asyncio.CancelledError
+                self._newcomer.connection = connection
+                asyncio.create_task(self._attend(self._newcomer))
+                self._newcomer = None
+            except (OSError, MemoryError):
+                self._turn_away()
                 await asyncio.sleep_ms(settings.BLE_RADIO_RETRY_MS)
-                continue
-            if connection is None:  # how aioble ends when it is cancelled
-                raise asyncio.CancelledError
-            link = self._newcomer
-            link.connection = connection
-            self._newcomer = None
-            asyncio.create_task(self._attend(link))
 
     async def _attend(self, link):
         try:
@@ -274,12 +273,18 @@ class GattServer:
             if self._welcome(handle):
                 return self._pass_on(_CONNECTED, data)
         except MemoryError:
-            link = self._newcomer
-            if link and link.handle == handle:  # aioble does not know it
-                self._newcomer = self._places[link.place] = None
+            if self._newcomer and self._newcomer.handle == handle:  # aioble does not know it
+                self._turn_away()
         self.disconnect(handle)
         self._advertise()
         return None
+
+    def _turn_away(self):
+        """Forget the newcomer, if there is one, and end its connection."""
+        link = self._newcomer
+        if link:
+            self._newcomer = self._places[link.place] = None
+            link.close()
 
     def _welcome(self, handle):
         """Whether a new connection has a link now.
