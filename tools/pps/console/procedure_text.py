@@ -71,6 +71,7 @@ TEXTS = {
         "For when the message did not arrive, or the credential has ended. It replaces the one before.",
     ),
     "deadline": ("期限", "Deadline"),
+    "opened": ("開始", "Opened"),
     "opened_by": ("{name}が開始", "opened by {name}"),
     "closed_by": ("終了({name})", "Ended ({name})"),
     "steps": ("進み具合", "Steps"),
