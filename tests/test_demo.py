@@ -22,6 +22,7 @@ from tools.sim import demo, demo_phone
 from tools.sim.demo_energy import EnergyDay
 from tools.sim.house import ROOMY_HEAP, House
 from tools.sim.narrator import DemoFailed, Narrator, box
+from tools.sim.power.device import PANEL_BOARD
 
 # What is broken: file, what stands there, what stands there instead, chapters that show it, step that fails.
 BROKEN = {
@@ -197,9 +198,10 @@ def test_r29_r5_s11_demo_passes_and_leaves_no_secret_where_deleted_data_stays(tm
 def test_r22_r23_r24_a_fast_day_with_an_outage_and_a_cut_is_reported_whole(tmp_path):
     narrator = Narrator(tmp_path / "demo.json")
     picture = tmp_path / "chart.png"
-    day = EnergyDay(tmp_path / "house", narrator, hours=6, picture=picture, heap=ROOMY_HEAP)
+    day = EnergyDay(tmp_path / "house", narrator, hours=6, picture=picture, heap=ROOMY_HEAP, host=PANEL_BOARD)
     assert asyncio.run(day.run()), narrator.steps[-1].checks
     assert len(narrator.steps) >= 6
+    assert any("8 branch circuits" in check for step in narrator.steps for check, _ in step.checks)
     assert picture.is_file() or find_chromium() is None
 
 

@@ -28,7 +28,6 @@ def main(arguments=None):
     run.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     run.add_argument("--radio", help="a Bluetooth adapter as Bumble names it (usb:0), for real phones; see docs/ble.md")
     run.add_argument("--board", choices=CIRCUITS, default=BOARD, help="what the module is built on (%(default)s)")
-    run.add_argument("--host", choices=HOSTS, default=HOSTS[0], help="what it sits in and measures (%(default)s)")
     demo = commands.add_parser(
         "demo", help="operations 1 and 2 and a fast day, unattended; exit code 0 only if every step was ok"
     )
@@ -40,6 +39,8 @@ def main(arguments=None):
     pictures.add_argument("--to", type=Path, default=ROOT / "docs", help="folder (%(default)s)")
     for command, folder in ((run, BUILD / "house"), (demo, BUILD / "demo"), (pictures, BUILD / "pictures")):
         command.add_argument("--folder", type=Path, default=folder, help="what the house holds (%(default)s)")
+        if command is not pictures:
+            command.add_argument("--host", choices=HOSTS, default=HOSTS[0], help="what the module is in (%(default)s)")
         # MicroPython's own letter: 160wK is as many words as 160 KiB are on a 32-bit microcontroller.
         heap = ROOMY_HEAP if command is run else HEAP
         command.add_argument("--heap", default=heap, help="the interpreter's, as 2M or 160wK (%(default)s)")
@@ -135,6 +136,7 @@ async def _demo(options):
             narrator,
             heap=heap,
             micropython=options.interpreter.absolute(),
+            host=options.host,
         )
         ok = await day.run()
     print(f"\n{len(narrator.steps)} steps, {'all ok' if ok else 'the last one FAILED'}; {options.json}")

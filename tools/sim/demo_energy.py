@@ -19,6 +19,8 @@ from tools.sim.evidence import Evidence
 from tools.sim.fast import FastTime
 from tools.sim.house import OPERATOR, SERIAL, House
 from tools.sim.narrator import DemoFailed
+from tools.sim.power.device import PCS
+from tools.sim.power.house_model import FIRST_CIRCUIT
 
 SCALE = 720
 CONTRACT = "PPS-000123"
@@ -42,15 +44,15 @@ _VIEW = {"width": 1100, "height": 900}
 
 
 class EnergyDay:
-    """Of a house of its own in `folder`. options: heap and micropython, as House takes them."""
+    """Of a house of its own in `folder`. host, and options heap and micropython: as House takes them."""
 
-    def __init__(self, folder, narrator, scale=SCALE, hours=24, picture=PICTURE, **options):
+    def __init__(self, folder, narrator, scale=SCALE, hours=24, picture=PICTURE, host=PCS, **options):
         self._folder = folder
         self._step = narrator.step
         self._scale = scale
         self._hours = hours
         self._picture = picture
-        self._options = options
+        self._options = {"host": host, **options}
         self._first_slot = 0
 
     async def run(self):
@@ -139,6 +141,9 @@ class EnergyDay:
             rows = self._rows(evidence)
             step.check(f"database: {len(rows)} half hours, each once, none left out", self._whole(rows))
             step.check("database: the day's sums are what the house's powers come to", self._sums_fit(house, rows))
+            if house.power_model.circuits:
+                told = f"database: so are those of {house.power_model.circuits} branch circuits"
+                step.check(told, self._circuits_fit(house, evidence))
             alarms = evidence.rows("SELECT kind FROM alarms")
             step.check("database: no alarm", not alarms)
             site = evidence.row("SELECT number, contract FROM sites WHERE until_at IS NULL")
@@ -213,6 +218,22 @@ class EnergyDay:
             abs(sum(row[name] for row in rows) - house.power_model.energy_wh(place, begin_s, end_s))
             for place, name in enumerate(QUANTITIES)
         )
+
+    def _circuits_fit(self, house, evidence):
+        """Whether each branch circuit's sum is its power's integral, and each half hour's values are there once."""
+        rows = evidence.rows(
+            "SELECT slot, span, energies FROM circuit_values WHERE slot BETWEEN ? AND ? ORDER BY slot",
+            self._first_slot,
+            self._last_slot(),
+        )
+        begin_s = self._first_slot * SLOT_S + EPOCH_2000
+        end_s = (self._last_slot() + 1) * SLOT_S + EPOCH_2000
+        model = house.power_model
+        for place in range(model.circuits):
+            sum_wh = sum(int.from_bytes(row["energies"][2 * place : 2 * place + 2], "little") for row in rows)
+            if abs(sum_wh - model.energy_wh(FIRST_CIRCUIT + place, begin_s, end_s)) > self._tolerance_wh():
+                return False
+        return self._whole(rows)
 
     @staticmethod
     def _records(evidence):
