@@ -91,3 +91,11 @@ def test_r23_a_handshake_and_what_is_not_usual_count_in_the_day():
     assert rows["a day, handshakes"]["value"] == 48 and rows["a day, handshakes"]["ok"] is False
     usual = {row["name"]: row for row in wire.figures([HANDSHAKE], HALF_HOUR)}["wire: a day, both ways"]["value"]
     assert rows["a day, both ways"]["value"] == usual + 48 * (421 + 165)
+
+
+def test_r25_an_energy_server_of_its_own_has_a_handshake_for_each_hello_and_report_at_the_most():
+    rows = {row["name"].rpartition("a day")[2]: row for row in wire.figures_apart(4, 7000, 6000)}
+    assert rows[", both ways"]["value"] == 48 * 13_000
+    assert rows[", handshakes"]["value"] == rows[", handshakes"]["limit"] == 144 + 48
+    assert rows[", handshakes"]["ok"]
+    assert wire.figures_apart(5, 7000, 6000)[-1]["ok"] is False

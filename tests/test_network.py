@@ -63,8 +63,10 @@ def test_bytes_pass_both_ways_and_the_end_too():
 
 def test_what_passes_is_told_by_way_and_connection():
     passed = collections.Counter()
+    ports = set()
 
-    def listener(led_to, connection, from_module, size):
+    def listener(port, connection, from_module, size):
+        ports.add(port)
         passed[connection, from_module] += size
 
     async def body(network, port):
@@ -75,6 +77,7 @@ def test_what_passes_is_told_by_way_and_connection():
             writer.write_eof()
             await reader.read()  # and the 3 bytes of its end
             writer.close()
+        assert ports == {port}
         assert passed == {(1, True): 1000, (1, False): 1003, (2, True): 3, (2, False): 6}
 
     in_house(body)

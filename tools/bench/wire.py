@@ -5,17 +5,21 @@ passes them on: all that TCP carries, TLS and its handshake included, TCP's and 
 
 The firmware's clock runs 25 times as fast, and a long poll waits 1 s for 25: so a half hour has as many exchanges as
 any, and is over in 72 s. A day is calculated: as many hellos and long polls as the settings make of it, whatever a
-loaded machine makes of a second, and of all else 48 times what was counted in the half hour.
+loaded machine makes of a second, and of all else 48 times what was counted in the half hour. A second house beside it
+has a server of its own for its energy (R25), of whose link a day is 48 times that half hour.
 """
 
 import asyncio
 import collections
+import contextlib
 import os
+import re
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,8 +28,9 @@ from cryptography.x509.oid import NameOID
 
 from firmware import settings
 from firmware.store.store import Store
+from tools.pps import server as pps_server
 from tools.sim.fast import FastTime
-from tools.sim.house import SERIAL, House
+from tools.sim.house import HOST_NAME, SERIAL, House
 
 DAY_S = 86_400
 SLOT_S = 1_800
@@ -43,9 +48,11 @@ _BY_CLOCK = {"long poll": DAY_S // settings.LINK_POLL_WAIT_S, "hello": DAY_S // 
 # Hellos come more often than half hours, and after one the module first asks what the server has; between any two
 # requests it asks for credentials, without waiting.
 _REPORTING = ("ask", "poll", "report")
+_FASTER = {"REPORT_LOOK_MS": settings.REPORT_LOOK_MS // _SCALE}  # waited for in real time
 _RECORD_BYTES = 128  # as it is kept
 _DAY_LIMIT_BYTES = 2_000_000
 _REPORTING_LIMIT_BYTES = 100_000
+_APART_LIMIT_BYTES = 1_000_000
 _DIGITS = len(str(settings.LINK_POLL_WAIT_S)) - len(str(_FAST_POLL_S))
 """How many bytes longer a real long poll's request is: `wait_s` stands in it."""
 
@@ -110,7 +117,13 @@ class Traffic:
 
 def rows():
     """Rows {name, value, unit, limit, peer, ok}."""
-    return figures(*asyncio.run(half_hour()))
+    both, apart = asyncio.run(_half_hours())
+    return figures(*both) + figures_apart(*apart)
+
+
+async def _half_hours():
+    starting = asyncio.Lock()  # two databases at a time cannot be migrated in a process
+    return await asyncio.gather(half_hour(starting), half_hour_apart(starting))
 
 
 def figures(before, counted):
@@ -164,23 +177,84 @@ def _row(name, value, unit, limit=None, peer=None):
     return {"name": f"wire: {name}", "value": value, "unit": unit, "limit": limit, "peer": peer, "ok": ok}
 
 
-async def half_hour():
+def figures_apart(connections, up, down):
+    """The rows of the link to an energy server of its own, of a half hour."""
+    # The server closes what is idle: a connection for each hello, and one for the half hour's report.
+    most = _BY_CLOCK["hello"] + _SLOTS
+    name = "energy server of its own, a day"
+    return [
+        *_both_ways(name, _SLOTS * up, _SLOTS * down),
+        _row(f"{name}, both ways", _SLOTS * (up + down), "B", _APART_LIMIT_BYTES),
+        _row(f"{name}, handshakes", _SLOTS * connections, "handshakes", most),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _house(starting):
+    """Without power, with a contract still to come, and soon at the end of a half hour."""
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="inkan-bench-"))
+        async with starting:
+            fast = FastTime(_SCALE, (int(time.time()) // SLOT_S + 1) * SLOT_S - _LEAD_S)
+            house = House(Path(folder, "house"), clock=fast, overlay=_overlay(fast))
+            await stack.enter_async_context(house)
+            # What the server waits for on an idle connection passes as fast as the rest.
+            with mock.patch.object(pps_server, "_KEEP_ALIVE_S", pps_server._KEEP_ALIVE_S / _SCALE):
+                await house.start(fresh=True, power=False)
+        yield house
+
+
+def _overlay(fast):
+    """ValueError where the settings are no longer what this knows."""
+    overlay = fast.overlay()
+    path = "firmware/settings.py"
+    for name, value in _FASTER.items():
+        overlay[path], changed = re.subn(rf"^{name} = [\d_]+", f"{name} = {value}", overlay[path], flags=re.MULTILINE)
+        if not changed:
+            raise ValueError(f"{path}: no {name}")
+    return overlay
+
+
+async def half_hour(starting):
     """(exchanges before, exchanges of a half hour): it ends with a report, as the one before it did.
 
     HouseError, TimeoutError.
     """
-    fast = FastTime(_SCALE, (int(time.time()) // SLOT_S + 1) * SLOT_S - _LEAD_S)
-    with tempfile.TemporaryDirectory(prefix="inkan-bench-") as folder:
-        async with House(Path(folder, "house"), clock=fast, overlay=fast.overlay()) as house:
-            await house.start(fresh=True, power=False)
-            enter_contract(house)
-            traffic = Traffic(lambda: answered(house.server.metrics))
-            house.module.network.listeners.append(traffic)
-            await house.power_on()
-            async with asyncio.timeout(_TIMEOUT_S):
-                while len(ends := _reports(traffic.exchanges)) < 2:
+    async with _house(starting) as house:
+        enter_contract(house, house.server.credential_url)
+        traffic = Traffic(lambda: answered(house.server.metrics))
+        house.module.network.listeners.append(traffic)
+        await house.power_on()
+        async with asyncio.timeout(_TIMEOUT_S):
+            while len(ends := _reports(traffic.exchanges)) < 2:
+                await asyncio.sleep(_LOOK_EVERY_S)
+        return traffic.exchanges[: ends[0]], traffic.exchanges[ends[0] : ends[1]]
+
+
+async def half_hour_apart(starting):
+    """(connections, bytes from the module, bytes to it) of a half hour, of the link to a second server alone.
+
+    HouseError, TimeoutError.
+    """
+    async with _house(starting) as house:
+        port = await house.module.network.forward("127.0.0.1", house.server.module_port)
+        enter_contract(house, f"https://{HOST_NAME}:{port}")
+        connections, passed = set(), collections.Counter()
+
+        def count(at, connection, from_module, size):
+            if at == port:
+                connections.add(connection)
+                passed[from_module] += size
+
+        house.module.network.listeners.append(count)
+        await house.power_on()
+        found = []
+        async with asyncio.timeout(_TIMEOUT_S):
+            for records in (1, 2):
+                while answered(house.server.metrics)["record"] < records:
                     await asyncio.sleep(_LOOK_EVERY_S)
-            return traffic.exchanges[: ends[0]], traffic.exchanges[ends[0] : ends[1]]
+                found.append((len(connections), passed[True], passed[False]))
+        return tuple(end - start for start, end in zip(*found, strict=True))
 
 
 def _reports(exchanges):
@@ -201,19 +275,18 @@ def answered(metrics):
     return found
 
 
-def enter_contract(house):
+def enter_contract(house, energy_url):
     """What a technician enters, put into the vault by the store itself, with the power off."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERIAL)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     certificate = house.server.certify_connection(SERIAL, request.public_bytes(serialization.Encoding.DER))
-    url = house.server.credential_url.encode()
     items = {
         0x14: _CONTRACT.encode(),
         0x21: os.urandom(64),
         0x31: _SITE.encode(),
-        0x51: url,
-        0x52: url,
+        0x51: house.server.credential_url.encode(),
+        0x52: energy_url.encode(),
         0x53: house.server.ca.pps.certificate_der,
         0x54: certificate,
         0x55: key.private_numbers().private_value.to_bytes(32, "big"),

@@ -13,7 +13,7 @@ class Network:
     it is `silent`, nothing passes and nobody is told: connections are
     accepted, stay open and carry nothing.
 
-    `listeners` are called with what passes: the port it is led to, the number of its connection, whether it comes from
+    `listeners` are called with what passes: the forwarder's port, the number of its connection, whether it comes from
     the module, and how many bytes.
     """
 
@@ -85,11 +85,11 @@ class Network:
             if self.up:
                 await self._passing.wait()
                 self.connections += 1
-                number = self.connections
+                link_name = writer.get_extra_info("sockname")[1], self.connections
                 far_reader, far_writer = await asyncio.open_connection(host, port)
                 await asyncio.gather(
-                    self._pump(reader, far_writer, (port, number, True)),
-                    self._pump(far_reader, writer, (port, number, False)),
+                    self._pump(reader, far_writer, (*link_name, True)),
+                    self._pump(far_reader, writer, (*link_name, False)),
                 )
         except (OSError, asyncio.CancelledError):
             pass
