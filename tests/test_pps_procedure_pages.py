@@ -426,7 +426,7 @@ def test_s20_servers_housekeeping_undoes_what_is_overdue(services, clock):
         app = module_app(services, None)
         running = asyncio.create_task(app({"type": "lifespan", "state": {}}, to_app.get, from_app.put))
         await to_app.put({"type": "lifespan.startup"})
-        await looked.wait()
+        await asyncio.wait_for(looked.wait(), 60)
         await to_app.put({"type": "lifespan.shutdown"})
         await running
 

@@ -310,7 +310,9 @@ def test_s20_undone_drops_the_plan_and_revokes_credential_and_code(api, services
     refused(lambda: services.procedures.call_off(house.serial, opened.procedure.id, "x"), "conflict", "procedure")
     services.procedures.undo_overdue()
     assert house.actions().count(f"procedure_{expected}") == 1
-    house.open("moved")  # there is room for another
+    house.open("moved")  # there is room for another, which has a number of its own
+    refused(lambda: services.procedures.call_off(house.serial, opened.procedure.id, "x"), "conflict", "procedure")
+    assert house.procedure.status == "open"
 
 
 def test_r8_credential_that_the_module_never_had_takes_no_other_with_it(services, house):
