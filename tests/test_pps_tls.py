@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 
 import httpx
@@ -214,6 +215,20 @@ async def test_r27_connection_is_kept_between_requests(server, module):
         length = next(int(line.split(b":")[1]) for line in answer.split(b"\r\n") if b"content-length" in line)
         assert json.loads(await reader.readexactly(length)) == {"credential": None, "revoked": 0, "relay": None}
     writer.close()
+
+
+async def test_r27_an_answers_body_does_not_wait_for_its_head_to_be_confirmed(server, module, monkeypatch):
+    made = tls_protocol.TlsProtocol.connection_made
+    at_once = []
+
+    def look(protocol, transport):
+        accepted = transport.get_extra_info("socket")
+        at_once.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(protocol, transport)
+
+    monkeypatch.setattr(tls_protocol.TlsProtocol, "connection_made", look)
+    await post(module.connection, "hello", hello(module.serial))
+    assert at_once == [1]
 
 
 async def test_r27_client_that_never_finishes_its_head_is_cut_off(server, module, monkeypatch):
