@@ -24,10 +24,11 @@ class Report:
     Whatever goes wrong with it, credentials go first: it waits then, and the link goes on.
     """
 
-    def __init__(self, reporter, audit, clock):
+    def __init__(self, reporter, audit, clock, random):
         self._reporter = reporter
         self._audit = audit
         self._clock = clock
+        self._random = random
         self._key_told = False
         self._key_asked_for = False  # the server had forgotten it
         self._paused = False  # until the next hello
@@ -80,8 +81,10 @@ class Report:
         self._failures = 0
 
     def _put_off(self):
-        """Leave it for a while; longer each time."""
+        """Leave it for a while: doubling, jittered."""
         pause_ms = min(settings.LINK_RETRY_FIRST_MS << min(self._failures, 16), settings.LINK_RETRY_MAX_MS)
+        # Up to half of it less, so that houses that failed together do not come again together.
+        pause_ms -= pause_ms * int.from_bytes(self._random(2), "big") >> 17
         self._failures += 1
         self._next_ms = self._clock.uptime_ms() + pause_ms
 

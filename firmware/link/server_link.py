@@ -230,7 +230,7 @@ class ServerLink:
             self._client = HttpClient(endpoint.host, endpoint.port, context, self._buffer, self._limits, self._connect)
             self.issuer = endpoint.issuer
             if self._reporter and endpoint.takes_reports and self._report is None:
-                self._report = Report(self._reporter, self._audit, self._clock)
+                self._report = Report(self._reporter, self._audit, self._clock, self._random)
             return
         self.issuer = settings.ISSUER_NONE
         raise LinkError("no_server")

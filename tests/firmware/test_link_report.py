@@ -10,7 +10,9 @@ from firmware.crypto.hmac import hmac_sha256
 from firmware.crypto.kdf import hkdf
 from firmware.errors import LinkError
 from firmware.link.endpoint import CREDENTIAL, ENERGY
+from firmware.link.report import Report
 from firmware.reporting import Reporter
+from tests.dual import raises
 
 INTERPRETERS = ("micropython",)
 # Server and readings are in the heap beside the link.
@@ -167,6 +169,25 @@ async def test_r23_errors_put_reports_off_and_credentials_go_first():
             rig.server.push(EMPTY_POLL)
         await rig.until(lambda rig=rig: rig.taken.numbers() == [1])
         await rig.stop()
+
+
+async def test_r23_the_pause_after_an_error_doubles_and_no_two_houses_have_the_same():
+    class Client:
+        async def call(self, path, pieces):
+            raise LinkError("closed")
+
+    rig = ReportRig(records=1)
+    for drawn in (0, 0x8000, 0xFFFF):
+        report = Report(rig.reporter, rig.rig.audit, rig.rig.clock, lambda size, drawn=drawn: drawn.to_bytes(size, "big"))
+        for failures in range(12):
+            assert report.is_due
+            with raises(LinkError):
+                await report.step(Client(), 4096)
+            longest_ms = min(1_000 << failures, settings.LINK_RETRY_MAX_MS)
+            pause_ms = longest_ms - longest_ms * drawn // 0x20000
+            rig.rig.ms += pause_ms - 1
+            assert not report.is_due
+            rig.rig.ms += 1
 
 
 async def test_r23_a_server_without_reports_is_asked_once_a_hello():
