@@ -178,7 +178,9 @@ async def test_r23_the_pause_after_an_error_doubles_and_no_two_houses_have_the_s
 
     rig = ReportRig(records=1)
     for drawn in (0, 0x8000, 0xFFFF):
-        report = Report(rig.reporter, rig.rig.audit, rig.rig.clock, lambda size, drawn=drawn: drawn.to_bytes(size, "big"))
+        report = Report(
+            rig.reporter, rig.rig.audit, rig.rig.clock, lambda size, drawn=drawn: drawn.to_bytes(size, "big")
+        )
         for failures in range(12):
             assert report.is_due
             with raises(LinkError):
