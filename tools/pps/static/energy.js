@@ -125,6 +125,7 @@ function energyChart(canvas, { columns, rows }) {
   }));
   const options = frame(canvas.dataset.axis);
   options.scales.x.stacked = options.scales.y.stacked = true;
+  options.scales.y.grace = "8%"; // the bracket has the upper edge to itself
   options.interaction = { mode: "index", intersect: false };
   options.plugins.marks = { bars };
   options.plugins.tooltip = {
