@@ -116,7 +116,7 @@ async def test_r15_s20_new_pps_and_new_resident_by_keys_and_on_after_a_cut(tmp_p
         assert image.seals_hold and customer(image) == [None] * 4 and image.field("readings_key") is None
         assert not found_in(image, set(FORMER.values()))
         await person.press("O", "√お客さま情報の削除", "1/5")
-        await person.press("O" + "88" + "O", "変更しますか")
+        await person.press("O" + typing.kana(NAME) + "O", "変更しますか")
         vault = [sector for sector in range(house.flash.size // house.flash.sector_size) if area_of(sector) == "vault"]
         house.flash.cut_in("program", vault, ("bytes", 40, 0x0F))
         pressing = asyncio.ensure_future(house.module.press("O"))
@@ -127,11 +127,12 @@ async def test_r15_s20_new_pps_and_new_resident_by_keys_and_on_after_a_cut(tmp_p
         await house.power_on()
         await person.log_in(issued)
         assert evidence.flash().seals_hold and customer(evidence.flash()) == [None] * 4
-        await person.press("UO" + "O", "√お客さま情報の削除", "□契約番号", "1/5")
-        await person.enter("88", "2/5")
-        await person.enter(typing.kana(NAME), "3/5")
-        await person.enter("6008001", "4/5")
-        await person.enter("****" + "6008", "完了")
+        await person.press("UO" + "O", "√お客さま情報の削除", "□氏名", "1/5")
+        await person.enter(typing.kana(NAME), "2/5")
+        await person.enter("6008001", "3/5")
+        await person.enter("****" + "6008", "4/5")
+        assert evidence.flash().field("readings_key") is None  # nothing is measured for anybody yet
+        await person.enter("88", "完了")
         image = evidence.flash()
         assert image.seals_hold and customer(image) == [NAME, "6008001", "6008", "88"]
         assert len(image.field("readings_key")) == 64

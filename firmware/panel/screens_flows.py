@@ -2,7 +2,6 @@
 
 from micropython import const
 
-from firmware import settings
 from firmware.panel.screens_session import FLOWS, begin, begin_change, offered, rows, value_of
 
 _CLEAR = const(0x10)
@@ -50,16 +49,12 @@ def is_free(steps):
 
 def is_done(p, step, before):
     """By what the module holds, and what this session has done; `before`: whether the step before is done."""
-    session = p.session
     if step & 15:
-        return before and session.holds(step)
+        return before and p.session.holds(step)
     if step not in p.steps:
-        for number in session.fields(settings.GROUP_CUSTOMER) if step == _CLEAR else (_CONTRACT_NUMBER,):
-            if not session.holds(number):
-                break
-        else:
+        if p.session.holds(_CONTRACT_NUMBER):
             return False
-        # It stays done when the last of what was gone has been entered.
+        # It stays done when the contract number has been entered.
         p.steps += bytes((step,))
     return True
 

@@ -24,7 +24,7 @@ _EDITORS = ("edit_text", "edit_digits", "edit_text", "edit_number")  # by kind o
 # The guided flows (docs/lifecycle.md): groups that the scope has to let change, and delete; steps: ids of fields, or
 # 16 times the number of a group, for all of it.
 FLOWS = (
-    ((1,), (1, 2), (0x10, 0x14, 0x11, 0x12, 0x13)),
+    ((1,), (1, 2), (0x10, 0x11, 0x12, 0x13, 0x14)),
     ((1, 5), (), (0x50, 0x14)),
     ((1, 3), (), (0x31, 0x12, 0x13)),
     ((4,), (), (0x41, 0x42, 0x43)),

@@ -133,7 +133,7 @@ def build():
     scene("confirm_delete", "unknown", changed(MANY, unreported=None), IN_LONG + "OUO")
     scene("confirm_delete", "contract", changed(MANY, unreported=48), IN_LONG + CONTRACT + "ODO")
     scene("confirm_delete", "reported", changed(MANY, unreported=0), IN_LONG + CONTRACT + "ODO")
-    scene("confirm_delete", "left", {"values": {0x11: "1", 0x21: "stored"}}, FLOWS + "OUO")
+    scene("confirm_delete", "left", {"values": {0x11: "1", 0x21: "stored"}}, FLOWS + "OUUO")
     scene("confirm_delete", "connection", MANY, IN_LONG + CONNECTION + "UO")
     both("working", IN + NAME + "OO1OO,", NOTHING, MANY, IN_LONG + ADDRESS + "OODOO,")
     both("result", IN + NAME + "OO1OO", NOTHING, MANY, IN_LONG + CONNECTION + "UOO")

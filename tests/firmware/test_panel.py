@@ -584,17 +584,17 @@ async def test_r15_a_new_resident_step_by_step():
     await rig.play("OOO")
     assert rig.session.asked == [("delete", 1, 7, (1, None))]
     assert (rig.panel.name, marks(rig), rig.panel.selected) == ("flow", "√□□□□", 1)
-    await rig.play("O5B")
+    await rig.play("O1B")
     assert rig.panel.name == "discard"
     await rig.play("O")
     assert rig.panel.name == "flow"
-    await rig.play("O5OOO")
-    assert rig.session.asked[1] == ("change", 2, 8, {0x14: "5"})
+    await rig.play("O1OOO")
+    assert rig.session.asked[1] == ("change", 2, 8, {0x11: "あ"})
     assert (marks(rig), rig.panel.selected) == ("√√□□□", 2)
-    await rig.play("O1OOO" + "O6008001OOO" + "O1OOO")
-    assert [asked[3] for asked in rig.session.asked[2:]] == [{0x11: "あ"}, {0x12: "6008001"}, {0x13: "あ"}]
+    await rig.play("O6008001OOO" + "O1OOO" + "O5OOO")
+    assert [asked[3] for asked in rig.session.asked[2:]] == [{0x12: "6008001"}, {0x13: "あ"}, {0x14: "5"}]
     assert (marks(rig), rig.panel.right) == ("√√√√√", "完了")
-    await rig.play("DDO")  # to correct what is done
+    await rig.play("DO")  # to correct what is done
     assert (rig.panel.name, rig.panel.editor.text) == ("edit_text", "あ")
     await rig.play("OBB")
     assert rig.panel.name == "menu"
@@ -604,9 +604,9 @@ async def test_r15_a_flow_goes_on_where_another_session_left_it():
     for values, seen in (
         (SHORT, "□□□□□"),
         ({}, "√□□□□"),
-        ({0x14: "7"}, "√√□□□"),
-        ({0x14: "7", 0x12: "6008001"}, "√√□□□"),  # each after the one before it
-        ({0x14: "7", 0x11: "林", 0x12: "6008001"}, "√√√√□"),
+        ({0x11: "林"}, "√√□□□"),
+        ({0x11: "林", 0x13: "津"}, "√√□□□"),  # each after the one before it
+        ({0x11: "林", 0x12: "6008001", 0x13: "津"}, "√√√√□"),
     ):
         for see in (ALL, ()):  # whoever may change need not see
             rig = await rig_at(FLOWS + "O", values=values, see=see)
@@ -614,6 +614,15 @@ async def test_r15_a_flow_goes_on_where_another_session_left_it():
     for values, seen in (({0x14: "7"}, "□□"), ({}, "√□")):
         rig = await rig_at(FLOWS + "DO", values=values)
         assert marks(rig) == seen
+
+
+async def test_r5_a_former_resident_without_an_address_is_cleared_first():
+    for former in ({0x14: "7"}, {0x11: "林", 0x14: "7"}, {0x11: "林", 0x12: "6008001", 0x14: "7"}):
+        rig = await rig_at(FLOWS + "O", values=former)
+        assert (marks(rig), rig.panel.selected) == ("□□□□□", 0), former
+        await rig.play("OOO")
+        assert rig.session.asked == [("delete", 1, 7, (1, None))]
+        assert (marks(rig), rig.panel.selected) == ("√□□□□", 1)
 
 
 async def test_s20_a_new_pps_step_by_step():

@@ -93,7 +93,7 @@ STAGES.append(Stage(FLOWS, 2, prepare=one_bad_read))
 STAGES.append(Stage(FLOWS + "OO", 1))
 STAGES.append(Stage(FLOWS + "OOO", 1))
 for _typed in ("", "1B"):
-    STAGES.append(Stage(FLOWS + "OO" + _typed, 1, values={0x11: "1"}))
+    STAGES.append(Stage(FLOWS + "OO" + _typed, 1, values={0x13: "1"}))
 STAGES.append(Stage(FLOWS + "DOO", 1))
 STAGES.append(Stage(FLOWS + "DOO7R7R7777#5R7O" + CODE + "OO", 1, enrol_error="dns"))
 STAGES.append(Stage(FLOWS + "DDOO", 1))

@@ -90,7 +90,8 @@ async def test_r5_r15_a_flow_by_keys_alone_goes_on_in_the_next_session():
     session = house.rig.control
     assert await house.press(FLOWS + "O") == "flow"
     assert house.panel.rows[0] == "√お客さま情報の削除"  # there is nothing yet
-    for keys in ("O5OOO", "O1OOO", "O6008001OOO", "O2OOO"):
+    for keys in ("O1OOO", "O6008001OOO", "O2OOO", "O5OOO"):
+        assert get(device, 0x21) is None  # nothing is measured for anybody yet
         assert await house.press(keys) == "flow"
     assert house.panel.right == "完了"
     assert (get(device, 0x14), get(device, 0x12)) == (b"5", b"6008001")
