@@ -58,6 +58,7 @@ _IMPORTS = (
     "panel.machine",
     "panel.resident",
     "panel.screens_session",
+    "panel.screens_flows",
     "panel.editor",
     "link.enrol",
     "drivers.gatt",
