@@ -10,7 +10,16 @@ from tools.sim.module import MICROPYTHON, SHIMS
 _STAGED = BUILD / "test-module"
 _FOLDERS = (*PACKAGES, "tests/firmware", "tests/power")
 _FILES = ("tests/dual.py", "tests/mp_runner.py", "tools/sim/chips/flash.py")
-_OF_LINK = ("enrol_client", "http_client", "link_client", "ntp_client", "relay_module", "report_client", "spare_heap")
+_OF_LINK = (
+    "enrol_client",
+    "http_client",
+    "link_client",
+    "ntp_client",
+    "outage_module",
+    "relay_module",
+    "report_client",
+    "spare_heap",
+)
 # The current folder is not on the path: the sources are there. What is wanted is called from here, not from an
 # import: those nest deep, and the stack is as narrow as the words. While modules are imported, garbage is collected
 # often, as main.py and app.py do it, so that what stays lies close together.
