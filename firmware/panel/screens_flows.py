@@ -51,12 +51,7 @@ def is_done(p, step, before):
     """By what the module holds, and what this session has done; `before`: whether the step before is done."""
     if step & 15:
         return before and p.session.holds(step)
-    if step not in p.steps:
-        if p.session.holds(_CONTRACT_NUMBER):
-            return False
-        # It stays done when the contract number has been entered.
-        p.steps += bytes((step,))
-    return True
+    return step in p.steps or not p.session.holds(_CONTRACT_NUMBER)
 
 
 def flow_key(p, key):
@@ -73,6 +68,8 @@ def flow_key(p, key):
     p.after = "flow"
     p.group = step >> 4
     p.field = step if step & 15 else 0
+    if step == _CONTRACT_NUMBER:
+        p.steps += bytes(p.choices[:1])  # what is done while there is none stays done when there is one
     if p.field:
         return begin_change(p)
     return begin(p, "confirm_delete" if step == _CLEAR else "enrol_host")

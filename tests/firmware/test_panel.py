@@ -625,6 +625,15 @@ async def test_r5_a_former_resident_without_an_address_is_cleared_first():
         assert (marks(rig), rig.panel.selected) == ("√□□□□", 1)
 
 
+async def test_r5_who_looked_at_a_flow_has_cleared_nothing():
+    rig = await rig_at(FLOWS + "O", values={0x11: "林"})  # there is no contract number just now
+    assert marks(rig) == "√√□□□"
+    await rig.play("BDOO5OOO")  # it comes with a new PPS
+    assert marks(rig) == "√√"
+    await rig.play("BUO")
+    assert marks(rig) == "□□□□□"
+
+
 async def test_s20_a_new_pps_step_by_step():
     rig = await rig_at(FLOWS + "DO" + "O" + "7R7R7777#5R7O" + CODE + "O", values=FULL, unreported=3)
     assert rig.panel.rows[2:] == ["別のPPSなら契約番号は", "消え、未報告の30分値", "3件は報告されません"]
