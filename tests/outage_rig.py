@@ -7,6 +7,7 @@ is the PPS's own. The time of all three is the module's; it tells it before it a
 import hashlib
 import itertools
 import json
+import math
 import os
 import socket
 import struct
@@ -77,8 +78,9 @@ class Time:
 class Powers:
     """What a house's powers come to, added up from nothing but the powers."""
 
-    def __init__(self, model):
+    def __init__(self, model, wrong_s):
         self._model = model
+        self._wrong_s = wrong_s
         self._slots = {}
 
     def slot_ws(self, place, slot):
@@ -92,25 +94,27 @@ class Powers:
         return self._slots[place, slot]
 
     def edge_ws(self, place, slot):
-        """The most that a clock that is wrong by so little puts on the wrong side of a half hour's end."""
+        """The most that a clock that is wrong by so much puts on the wrong side of a half hour's end."""
         end_s = EPOCH_2000 + (slot + 1) * SLOT_S
-        power_w = max(self._model.power_w(place, end_s - 1), self._model.power_w(place, end_s))
+        power_w = max(
+            self._model.power_w(place, at_s) for at_s in (end_s - self._wrong_s, end_s, end_s + self._wrong_s)
+        )
         mean_w = self.slot_ws(place, slot) / SLOT_S
-        return power_w * (_CLOCK_S + _LATE_S) + mean_w * _LATE_S
+        return power_w * (self._wrong_s + _LATE_S) + mean_w * _LATE_S
 
 
 class House:
     """One module beside a running server; all of it in the test's thread, but for the server.
 
     seed: of the house's powers and of the module's mishaps. read_s: how often the device is read, beside each half
-    hour's end.
+    hour's end. drift_ppm: of the module's crystal, for at most drift_days without a server.
     """
 
-    def __init__(self, server, time, folder, *, seed, read_s, timeout_s=TIMEOUT_S):
+    def __init__(self, server, time, folder, *, seed, read_s, drift_ppm=0, drift_days=3, timeout_s=TIMEOUT_S):
         self.server = server
         self.time = time
         model = HouseModel(BEGIN_S - SLOT_S, seed, circuits=CIRCUITS)
-        self.powers = Powers(model)
+        self.powers = Powers(model, _CLOCK_S + math.ceil(abs(drift_ppm) * drift_days * DAY_S / 1e6))
         self.device = PowerDevice(model, time, PANEL_BOARD, since_s=BEGIN_S)
         # What was bought goes over the end of its 32 bits on the way.
         self.device.set_counter(BOUGHT, 2**32 - 20_000)
@@ -129,6 +133,7 @@ class House:
             "start": BEGIN_S,
             "seed": seed,
             "read_ms": read_s * 1000,
+            "drift_ppm": drift_ppm,
         }
         self._timeout_s = timeout_s
         self.reports = []  # (time, numbers) of each that the server took

@@ -21,7 +21,7 @@ from tests.outage_rig import BEGIN_S, DAY_S, House, Time
 from tests.power.harness import tally
 from tests.pps_client import running_server
 from tools.pps.models import ReadingRecord
-from tools.pps.readings_body import SLOT, SLOT_S
+from tools.pps.readings_body import CLOCK_STEPPED, SLOT, SLOT_S
 
 DAYS = 40
 ROUNDS = 2
@@ -29,7 +29,7 @@ _BOUGHT_AT = 44 + 4 * 5  # of its counter, in a slot's body
 
 
 def in_house(test):
-    """Run `test(make)` in a thread; `with make(seed, read_s)` is a House beside a server of its own in this loop."""
+    """Run `test(make)` in a thread; `with make(seed, ...)` is a House beside a server of its own in this loop."""
 
     async def run(tmp_path):
         loop = asyncio.get_running_loop()
@@ -39,14 +39,14 @@ def in_house(test):
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
         @contextlib.contextmanager
-        def make(seed, read_s):
+        def make(seed, **options):
             folder = tmp_path / str(next(numbers))
             folder.mkdir()
             with contextlib.closing(Time(folder / "at")) as time:
                 running = running_server(folder, time.server)
                 server = wait(running.__aenter__())
                 try:
-                    with House(server, time, folder, seed=seed, read_s=read_s) as house:
+                    with House(server, time, folder, seed=seed, **options) as house:
                         yield house
                 finally:
                     wait(running.__aexit__(None, None, None))
@@ -85,11 +85,29 @@ def test_r23_forty_days_of_outage_and_every_half_hour_is_there_once(make):
         assert bought != sorted(bought)  # it has gone on with 0
 
 
+@in_house
+def test_r23_a_clock_that_went_wrong_meanwhile_is_put_right_and_no_half_hour_comes_twice(make):
+    # 800 ppm in a day is what a crystal's 20 are in 40: more than a minute.
+    for drift_ppm in (-800, 800):
+        with make(seed=1, read_s=600, drift_ppm=drift_ppm, drift_days=1) as house:
+            house.run_slots(2)
+            house.settle()
+            house.tell("network 0")
+            house.run_slots(46)
+            house.run_hours(0.49)  # the module's clock is before this half hour's end, or behind it
+            house.tell("network 1")
+            house.run_slots(4)
+            house.settle()
+            rows, alone = house.check()
+            assert any(row.flags & CLOCK_STEPPED for row in rows[46:]) and house.alarms() == []
+            assert alone >= 48 and all(row.span == 1 for row in rows)
+
+
 def _round(make, seed):
-    """Outages of hours and days, of which the power is cut at random, and what is said before and after is lost."""
+    """Outages of hours and days, with power cuts at random, a crystal that drifts, and talks that are lost in part."""
     print(f"seed {seed}: INKAN_OUTAGE_SEED={seed} does it again", flush=True)
     chance = random.Random(seed)
-    with make(seed, read_s=600) as house:
+    with make(seed, read_s=600, drift_ppm=chance.choice((-20, 20))) as house:
         house.tell("chances 100 150")
         house.run_slots(2)
         house.settle()

@@ -4,7 +4,8 @@ Its flash, its server (real TLS) and the registers of its power control device a
 the firmware sleeps through takes none. The power goes, and acknowledgements are lost, where they are told to.
 
 Options: host, port, dead_port (nothing listens there), ca, certificate, key (file names), serial, site, contract, seed,
-read_ms, start (Unix seconds), at: a file with the milliseconds since then, 8 bytes, whenever somebody is asked.
+read_ms, drift_ppm (of the module's crystal), start (Unix seconds), at: a file that has the milliseconds since then, 8
+bytes, whenever somebody is asked.
 Prints "R address register count" for registers and reads their bytes as hex, or "- code"; else lines of JSON. Input:
 
     network 0|1             the way to the server
@@ -90,7 +91,7 @@ class World:
     # Time
 
     def ticks_ms(self):
-        return self.now_ms & (1 << 30) - 1
+        return self.now_ms + self.now_ms * options["drift_ppm"] // 1_000_000 & (1 << 30) - 1
 
     def stamp(self):
         """What the others take for the time from now on."""
