@@ -277,6 +277,126 @@ def test_r15_connection_is_enrolled_with_progress(house, opened, language):
     assert module.enrolled == [(HOST, CODE)] * 2
 
 
+def steps_of(page):
+    """States of the steps that a flow's screen shows: done, next, later, stays."""
+    page.page.wait_for_selector(".steps")
+    names = page.page.evaluate("[...document.querySelectorAll('.steps > li')].map(e => e.className)")
+    return [name.removeprefix("step-") for name in names]
+
+
+def fill_form(page, values):
+    for field_id, text in values.items():
+        page.page.fill(f"#value-{field_id}", text)
+    page.page.click("button[type=submit]")
+
+
+def send_form(page, values):
+    """From a flow's form: fill it, review, send, and back to the steps."""
+    fill_form(page, values)
+    page.page.click(".actions .primary")
+    page.page.wait_for_selector(".done")
+    page.page.click(".actions .primary")
+
+
+def test_r5_new_resident_is_guided_and_can_leave_and_come_back(house, opened):
+    module = house.new_module()
+    former = {0x11: "佐藤".encode(), 0x12: b"1000001", 0x14: b"C-1", 0x21: bytes(64)}
+    house.call(
+        lambda: module.store.vault.commit(unique_info.UniqueInfo(module.store.vault.read()).with_changes(former))
+    )
+    page = opened("ja").open().login()
+    page.page.click(".occasions .button >> nth=0")
+    assert page.page.evaluate("document.activeElement.tagName") == "H1"
+    assert steps_of(page) == ["next"] + ["later"] * 4
+    assert page.page.evaluate("document.activeElement.tagName") == "H1"  # as well once it was read
+    assert page.page.locator(".actions .button").count() == 2  # what it can see cannot be passed over
+    page.look("flow-new-resident")
+    page.page.click(".actions .danger")
+    asked = page.page.inner_text("main")
+    assert all(part in asked for part in ("佐藤", "〒100-0001", "C-1", "使用履歴もすべて消えます"))
+    assert "住所" not in asked  # is not there to go
+    page.look("flow-clear")
+    page.back()
+    assert steps_of(page)[0] == "next" and module.attempts.changes == 0
+    page.page.click(".actions .danger")
+    page.page.click(".actions .danger")
+    page.page.wait_for_selector(".done")
+    assert "使用履歴" in page.page.inner_text(".done") and "purged" in module.events()
+    page.page.click(".actions .primary")
+    assert steps_of(page) == ["done", "next", "later", "later", "later"]
+
+    page.page.click(".actions .primary")
+    fill_form(page, {0x11: "田中", 0x12: "1500001", 0x14: "C-2"})
+    page.page.wait_for_selector("#value-19[aria-invalid=true]:focus")  # the contract number comes last
+    page.look("flow-form")
+    page.back()
+    page.page.click(".actions .primary")
+    assert page.page.input_value("#value-20") == "C-2"  # what was typed is still there
+    send_form(page, {0x14: ""})
+    assert steps_of(page) == ["done", "done", "done", "next", "later"]
+    page.back()
+    page.open_group(1)
+    page.type_field(2, "東京都")
+    page.back()
+    page.page.click(".occasions .button >> nth=0")
+    assert steps_of(page) == ["done", "done", "done", "next", "later"] and "東京都" in page.text
+    page.look("flow-pending")
+    page.page.click(".actions .button >> nth=0")
+    send_form(page, {0x14: "c-2"})
+    assert steps_of(page) == ["done"] * 5
+    page.look("flow-over")
+    assert [value_of(house, field_id) for field_id in (0x11, 0x12, 0x13, 0x14)] == ["田中", "1500001", "東京都", "C-2"]
+    assert module.attempts.changes == 3  # clear, and two requests
+    page.page.click(".actions .primary")
+    page.page.click(".occasions .button >> nth=0")
+    assert steps_of(page) == ["done"] * 5
+
+
+def test_r15_new_pps_and_new_equipment_are_guided_where_nothing_is_seen(house, opened):
+    module = house.new_module(scope={"see": [], "change": ["customer", "connection", "capacity"], "delete": []})
+
+    async def enrol(progress):
+        return {0x51: "https://" + HOST, 0x53: DER, 0x54: DER, 0x55: b"\x07" * 32}
+
+    module.enrol = enrol
+    page = opened("en").open().login()
+    assert page.page.locator(".occasions .button").all_inner_texts() == ["New power company", "Equipment replaced"]
+    page.look("menu-flows")
+    page.page.click(".occasions .button >> nth=0")
+    assert steps_of(page) == ["next", "later"]
+    page.look("flow-new-pps")
+    page.page.click(".actions .button >> nth=1")
+    assert steps_of(page) == ["done", "next"]  # the user said so
+    page.back()
+    page.open_group(3)
+    page.page.click(".actions .primary")
+    page.page.fill("#host", HOST)
+    page.page.fill("#code", CODE)
+    page.page.click("button[type=submit]")
+    assert "the contract number goes" in page.text
+    page.page.click(".actions .primary")
+    page.page.wait_for_selector(".done")
+    page.page.click(".actions .primary")
+    page.page.click(".occasions .button >> nth=0")
+    page.page.click(".actions .primary")
+    send_form(page, {0x14: "P-7"})
+    assert steps_of(page) == ["done", "done"]
+    assert (value_of(house, 0x51), value_of(house, 0x14)) == ("https://" + HOST, "P-7")
+
+    page.back()
+    page.page.click(".occasions .button >> nth=1")
+    assert steps_of(page) == ["next", "later", "later"]
+    page.page.click(".actions .primary")
+    fill_form(page, {})
+    page.page.wait_for_selector("#value-65[aria-invalid=true]:focus")
+    page.look("flow-free-form")
+    send_form(page, {0x42: "9800"})
+    assert steps_of(page) == ["stays", "done", "stays"]
+    page.look("flow-stays")
+    assert (value_of(house, 0x41), value_of(house, 0x42)) == ("", "9800")
+    assert module.attempts.changes == 3
+
+
 class CodeRefused(InkanError):
     code = "code_refused"
 

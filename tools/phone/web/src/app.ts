@@ -6,6 +6,7 @@ import type { Info } from "./protocol/info";
 import type { Values } from "./protocol/messages";
 import type { Session } from "./protocol/session";
 import { faultText } from "./faults";
+import { type Course, newCourse } from "./flows";
 import { over } from "./screens/over";
 import type { RelayTransport } from "./transports/relay";
 import type { Transport } from "./transports/transport";
@@ -20,6 +21,14 @@ export interface Screen {
 
 /** Makes the screen in the language of the moment; what was typed lives outside of it. */
 export type Render = () => Screen;
+
+/** Where a task leads back to, and what its button says. */
+export interface Home {
+  readonly label: Key;
+  readonly render: () => Render;
+  /** The screen in which a field's new value is typed, where it is another than the field's own. */
+  readonly edit?: (id: number) => Render | null;
+}
 
 export interface Carriers {
   /** WebSocket of the house's radio, where it offers one. */
@@ -40,6 +49,7 @@ export class App {
   unanswered = false;
   readonly edits = new Map<number, string>();
   readonly values = new Map<number, Values>();
+  course: Course = newCourse();
   language: Language;
   private infoMs = 0;
   private render: Render = () => ({ title: "app.title", content: [] });
@@ -118,8 +128,10 @@ export class App {
       ),
       ...screen.content.filter((child) => child !== null && child !== false),
     );
-    if (focused && !focused.isConnected) {
-      (focused.id ? (document.getElementById(focused.id) ?? this.title) : this.title).focus({ preventScroll: true });
+    // The heading is still there, but has lost the focus on its way into the new content.
+    if (focused && document.activeElement !== focused) {
+      const same = focused.id ? document.getElementById(focused.id) : null;
+      (same ?? this.title).focus({ preventScroll: true });
     }
     this.live.textContent = this.main.querySelector(".working p")?.textContent ?? "";
     this.bannerState = "?";
@@ -149,6 +161,7 @@ export class App {
     this.session = session;
     this.edits.clear();
     this.values.clear();
+    this.course = newCourse();
     this.unanswered = false;
     session.onChange = (): void => this.sessionChanged();
   }
@@ -158,6 +171,7 @@ export class App {
     this.session = null;
     this.edits.clear();
     this.values.clear();
+    this.course = newCourse();
     this.drawHeader();
   }
 

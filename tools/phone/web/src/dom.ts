@@ -31,6 +31,8 @@ const PATHS = {
   lock: "M5 11 H19 V21 H5 Z M8 11 V7.5 A4 4 0 0 1 16 7.5 V11",
   none: "M12 2.5 A9.5 9.5 0 1 1 11.99 2.5 M12 7.2 V8 M12 11 V17",
   next: "M9 5 L16 12 L9 19",
+  later: "M12 2.5 A9.5 9.5 0 1 1 11.99 2.5",
+  stays: "M5 9.5 H19 M5 14.5 H19",
   back: "M15 5 L8 12 L15 19",
 } as const;
 export type Icon = keyof typeof PATHS;

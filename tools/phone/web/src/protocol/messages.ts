@@ -4,6 +4,7 @@ import { type Bytes, Malformed, Reader, concat, textOf, uint, utf8 } from "./byt
 
 export const GROUPS = [1, 2, 3, 4, 5] as const;
 export type Group = (typeof GROUPS)[number];
+export const CUSTOMER: Group = 1;
 export const USAGE_HISTORY: Group = 2;
 export const CONNECTION: Group = 5;
 

@@ -1,12 +1,14 @@
 /** A connection out of a host and a one-time code: typed, confirmed, done by the module with progress. */
 
-import type { App, Render } from "../app";
-import { alarm, button, facts, h } from "../dom";
+import type { App, Home, Render } from "../app";
+import { alarm, button, facts, h, notice } from "../dom";
 import { CODE_DIGITS, CREDENTIAL_URL, checkHost, codeFault, inGroups, narrow } from "../fields";
+import { CONTRACT_NUMBER, noteGone } from "../flows";
 import type { Key } from "../i18n";
-import { CONNECTION, ModuleError } from "../protocol/messages";
+import { CONNECTION, CUSTOMER, ModuleError } from "../protocol/messages";
 import { failureText, perform } from "./act";
 import { group, valueOf } from "./group";
+import { menuHome } from "./menu";
 import { result } from "./result";
 
 const CODE_GROUPS = [4, 4, 4, 4, 4];
@@ -18,7 +20,8 @@ const CODE_WORDS: Readonly<Record<Exclude<ReturnType<typeof codeFault>, null>, K
   luhn: "enrol.luhn",
 };
 
-export function enrol(app: App): Render {
+/** home: where it leads back to, where that is not the group. */
+export function enrol(app: App, home: Home | null = null): Render {
   let host = "";
   let code = "";
   let failure: Key | null = null;
@@ -29,7 +32,7 @@ export function enrol(app: App): Render {
     failure = checkHost(host) === null ? "enrol.bad_host" : fault && CODE_WORDS[fault];
     place = checkHost(host) === null ? "host" : "code";
     if (failure === null) {
-      app.show(confirm(app, checkHost(host)!, code, form));
+      app.show(confirm(app, checkHost(host)!, code, form, home ?? menuHome(app)));
     } else {
       app.draw();
       document.querySelector<HTMLElement>(`#${place}`)?.focus();
@@ -37,7 +40,7 @@ export function enrol(app: App): Render {
   }
 
   const form: Render = () => {
-    const back = (): void => app.show(group(app, CONNECTION));
+    const back = (): void => app.show(home ? home.render() : group(app, CONNECTION));
     const badHost = failure !== null && place === "host";
     const badCode = failure !== null && place === "code";
     const hostInput = h("input", {
@@ -113,7 +116,7 @@ export function enrol(app: App): Render {
   return form;
 }
 
-function confirm(app: App, host: string, code: string, form: Render): Render {
+function confirm(app: App, host: string, code: string, form: Render, home: Home): Render {
   const session = app.session!;
   let progress: readonly [number, number] | null = null;
   let error: ModuleError | null = null;
@@ -138,7 +141,11 @@ function confirm(app: App, host: string, code: string, form: Render): Render {
       app.draw();
     } else if (done) {
       app.values.delete(CONNECTION);
-      app.show(result(app, "result.enrolled", done, [["enrol.host", host]]));
+      // The contract number may have gone.
+      app.values.delete(CUSTOMER);
+      noteGone(app.course, [CONTRACT_NUMBER]);
+      app.course.acts.add("enrol");
+      app.show(result(app, "result.enrolled", done, [["enrol.host", host]], null, home));
     }
   }
 
@@ -165,6 +172,7 @@ function confirm(app: App, host: string, code: string, form: Render): Render {
           ]
         : [
             h("p", { class: "lead" }, app.say("enrol.confirm_lead")),
+            notice("bad", app.say("enrol.contract"), app.say("enrol.contract_how")),
             h(
               "div",
               { class: "actions" },

@@ -1,11 +1,13 @@
-/** The groups that the credential allows; the way to review, enrolment, wipe and end. */
+/** The guided flows and the groups that the credential allows; the way to review, wipe and end. */
 
-import type { App, Render } from "../app";
-import { button, h, notice } from "../dom";
+import type { App, Home, Render } from "../app";
+import { type Child, button, h, notice } from "../dom";
+import { offered } from "../flows";
 import { type Key, groupName } from "../i18n";
 import { GROUPS, type Group, type Status, allows } from "../protocol/messages";
 import { choice } from "./choose";
 import { end } from "./end";
+import { flow } from "./flow";
 import { group } from "./group";
 import { review } from "./review";
 import { wipe } from "./wipe";
@@ -14,21 +16,26 @@ export function menu(app: App): Render {
   return () => {
     const { status } = app.session!;
     const usable = GROUPS.filter((number) => rights(status, number).length);
-    const pending = app.edits.size;
+    const flows = offered(status);
     return {
       title: "menu.title",
       back: () => app.show(end(app)),
       content: [
         status.mayWipe && notice("bad", app.say("state.tampered"), app.say("menu.wipe_how")),
-        pending > 0 &&
+        pending(app, menuHome(app)),
+        flows.length > 0 &&
           h(
             "section",
-            { class: "pending", "aria-label": app.say("menu.pending", { n: pending }) },
-            h("p", {}, app.say("menu.pending", { n: pending })),
-            button(app.say("menu.review"), () => app.show(review(app)), "primary"),
+            { class: "occasions", "aria-labelledby": "occasions" },
+            h("h2", { id: "occasions" }, app.say("menu.occasions")),
+            h(
+              "div",
+              { class: "pair" },
+              ...flows.map((which) => button(app.say(`flow.${which.name}`), () => app.show(flow(app, which)))),
+            ),
           ),
         (usable.length > 0 || !status.mayWipe) &&
-          h("p", { class: "lead" }, app.say(usable.length ? "menu.lead" : "menu.none")),
+          h("p", { class: "lead" }, app.say(flows.length ? "menu.or" : usable.length ? "menu.lead" : "menu.none")),
         h(
           "div",
           { class: "choices" },
@@ -48,6 +55,24 @@ export function menu(app: App): Render {
       ],
     };
   };
+}
+
+/** The changes that wait to be sent, and the way to send them; nothing where there are none. */
+export function pending(app: App, home: Home): Child {
+  const n = app.edits.size;
+  return (
+    n > 0 &&
+    h(
+      "section",
+      { class: "pending", "aria-label": app.say("menu.pending", { n }) },
+      h("p", {}, app.say("menu.pending", { n })),
+      button(app.say("menu.review"), () => app.show(review(app, home)), "primary"),
+    )
+  );
+}
+
+export function menuHome(app: App): Home {
+  return { label: "app.menu", render: () => menu(app) };
 }
 
 function rights(status: Status, number: Group): Key[] {

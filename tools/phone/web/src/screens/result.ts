@@ -1,11 +1,11 @@
 /** What was done, line by line. */
 
-import type { App, Render } from "../app";
+import type { App, Home, Render } from "../app";
 import { button, facts, h, icon, notice } from "../dom";
 import type { Key } from "../i18n";
 import type { Result } from "../protocol/messages";
 import { end } from "./end";
-import { menu } from "./menu";
+import { menuHome } from "./menu";
 
 /** lines: of each field its name and, where there is one, its new value. */
 export function result(
@@ -14,6 +14,7 @@ export function result(
   done: Result,
   lines: readonly (readonly [Key, string])[],
   advice: Key | null = null,
+  home: Home = menuHome(app),
 ): Render {
   return () => ({
     title,
@@ -46,7 +47,7 @@ export function result(
       h(
         "div",
         { class: "actions" },
-        button(app.say("app.menu"), () => app.show(menu(app)), "primary"),
+        button(app.say(home.label), () => app.show(home.render()), "primary"),
         button(app.say("menu.end"), () => app.show(end(app))),
       ),
     ],

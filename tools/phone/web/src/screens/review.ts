@@ -1,17 +1,18 @@
 /** All changes that wait, old beside new; sent together. */
 
-import type { App, Render } from "../app";
+import type { App, Home, Render } from "../app";
 import { alarm, button, h, working } from "../dom";
 import { fieldOf, shown } from "../fields";
+import { noteChanged } from "../flows";
 import { fieldName } from "../i18n";
 import { type FieldReason, type Group, ModuleError } from "../protocol/messages";
 import { failureText, perform } from "./act";
-import { field, reasonText } from "./field";
+import { reasonText } from "./entry";
+import { field } from "./field";
 import { valueOf } from "./group";
-import { menu } from "./menu";
 import { result } from "./result";
 
-export function review(app: App): Render {
+export function review(app: App, home: Home): Render {
   const session = app.session!;
   let sending = false;
   let error: ModuleError | null = null;
@@ -33,6 +34,7 @@ export function review(app: App): Render {
       for (const [id] of sent) {
         app.values.delete(id >> 4);
       }
+      noteChanged(app.course, sent.keys());
       app.edits.clear();
       app.show(
         result(
@@ -40,6 +42,8 @@ export function review(app: App): Render {
           "result.changed",
           done,
           [...sent].map(([id, value]) => [fieldName(id), shown(id, value)]),
+          null,
+          home,
         ),
       );
     }
@@ -85,10 +89,12 @@ export function review(app: App): Render {
       h(
         "div",
         { class: "pair" },
-        small(app.say("review.edit"), named(app.say("review.edit")), () => app.show(field(app, id))),
+        small(app.say("review.edit"), named(app.say("review.edit")), () =>
+          app.show(home.edit?.(id) ?? field(app, id)),
+        ),
         small(app.say("review.drop"), named(app.say("review.drop")), () => {
           app.edits.delete(id);
-          app.show(app.edits.size ? review(app) : menu(app));
+          app.show(app.edits.size ? review(app, home) : home.render());
         }),
       ),
     );
@@ -96,7 +102,7 @@ export function review(app: App): Render {
 
   return () => ({
     title: "review.title",
-    ...(sending ? {} : { back: () => app.show(menu(app)) }),
+    ...(sending ? {} : { back: () => app.show(home.render()) }),
     content: [
       error !== null && why(error),
       h("p", { class: "lead" }, app.say("review.lead")),
@@ -107,7 +113,7 @@ export function review(app: App): Render {
             "div",
             { class: "actions" },
             button(app.say("review.send", { n: app.edits.size }), () => void send(), "primary"),
-            button(app.say("app.back"), () => app.show(menu(app))),
+            button(app.say("app.back"), () => app.show(home.render())),
           ),
     ],
   });

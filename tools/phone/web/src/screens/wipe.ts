@@ -2,6 +2,7 @@
 
 import type { App, Render } from "../app";
 import { alarm, button, h, notice, working } from "../dom";
+import { newCourse } from "../flows";
 import { ModuleError } from "../protocol/messages";
 import { failureText, perform } from "./act";
 import { menu } from "./menu";
@@ -25,6 +26,7 @@ export function wipe(app: App): Render {
     } else if (done !== null) {
       app.values.clear();
       app.edits.clear();
+      app.course = newCourse();
       const { generation, changesLeft } = session.status;
       app.show(result(app, "result.wiped", { generation, changesLeft, repeated: false }, [], "result.wiped_how"));
     }
