@@ -5,6 +5,7 @@ module has seen nothing but its device's counters.
 """
 
 import asyncio
+import contextlib
 import datetime
 import time
 
@@ -12,7 +13,7 @@ from tools.flash import layout
 from tools.phone.client import PhoneClient
 from tools.pps.models import QUANTITIES
 from tools.pps.readings_body import EPOCH_2000, SLOT_S
-from tools.pps.services.credentials import GROUPS, Scope
+from tools.pps.services.credentials import CredentialOrder, Scope
 from tools.setup import BUILD
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
 from tools.sim.evidence import Evidence
@@ -76,31 +77,55 @@ class EnergyDay:
 
     async def _contract(self, house):
         """Everything that a report needs, entered by phone."""
-        async with self._step("A contract, a site and a connection, entered by phone", "R1 R18 SA") as step:
-            order = Scope(see=GROUPS, change=GROUPS)
+        evidence = Evidence(house)
+        async with self._step("The installer enters site and capacity by phone", "R1 R11 R18") as step:
+            values = {"site_number": SITE_NUMBER, "pv_capacity_w": str(PV_W)}
+            order = Scope(change=("site", "capacity"))
             issued = await asyncio.to_thread(
-                house.server.issue_credential, SERIAL, recipient="technician@example.com", scope=order
+                house.server.issue_credential, SERIAL, recipient="installer@example.com", scope=order
             )
-            evidence = Evidence(house)
-            await _until(lambda: evidence.flash().credential("sequence") == issued.sequence)
-            code = await asyncio.to_thread(house.server.offer_enrolment, SERIAL)
-            port = house.server.enrol_host.rpartition(":")[2]
-            async with house.phones.radio() as radio:
-                client = PhoneClient(await radio.connect(await radio.scan()))
-                await client.info()
-                await client.unlock(issued.id, issued.password)
-                values = {"contract_number": CONTRACT, "site_number": SITE_NUMBER, "pv_capacity_w": str(PV_W)}
-                await client.status()
-                await client.enrol(f"127.0.0.1:{port}", code)  # first, as a contract belongs to its PPS (S20)
+            async with self._session(house, issued) as client:
                 await client.change({_FIELD_IDS[name]: value for name, value in values.items()})
-                await client.end()
-                query = "SELECT last_identity FROM modules"
-                await _until(lambda: evidence.row(query)["last_identity"] == "connection")
+            for name, value in values.items():
+                step.check(f"flash: {name} is {value}", str(evidence.flash().field(name)) == value)
+        async with self._step("The operator plans a contract; the resident follows the flow", "R1 R18 SA S20") as step:
+            opened = await asyncio.to_thread(
+                house.server.services.procedures.open,
+                SERIAL,
+                "joins",
+                CredentialOrder(channel="email", recipient="resident@example.com"),
+                OPERATOR,
+                site=SITE_NUMBER,
+                contract=CONTRACT,
+            )
+            port = house.server.enrol_host.rpartition(":")[2]
+            async with self._session(house, opened.issued) as client:
+                await client.enrol(f"127.0.0.1:{port}", opened.code)
+                await client.change({_FIELD_IDS["contract_number"]: CONTRACT})
+            query = "SELECT last_identity FROM modules"
+            await _until(lambda: evidence.row(query)["last_identity"] == "connection")
             image = evidence.flash()
-            for name in ("contract_number", "site_number"):
-                step.check(f"flash: {name} is {values[name]}", image.field(name) == values[name])
+            step.check(f"flash: contract_number is {CONTRACT}", image.field("contract_number") == CONTRACT)
             step.check("flash: a readings key was made with the contract", len(image.field("readings_key")) == 64)
             step.check("database: the module calls as its connection", True)
+            step.check("database: the procedure waits for the first report", self._procedure(evidence) == "open")
+
+    @contextlib.asynccontextmanager
+    async def _session(self, house, issued):
+        """A phone that has unlocked the module with a credential, once that has it."""
+        evidence = Evidence(house)
+        await _until(lambda: evidence.flash().credential("sequence") == issued.sequence)
+        async with house.phones.radio() as radio:
+            client = PhoneClient(await radio.connect(await radio.scan()))
+            await client.info()
+            await client.unlock(issued.id, issued.password)
+            await client.status()
+            yield client
+            await client.end()
+
+    @staticmethod
+    def _procedure(evidence):
+        return evidence.row("SELECT status FROM procedures")["status"]
 
     async def _day(self, house, fast):
         evidence = Evidence(house)
@@ -111,6 +136,7 @@ class EnergyDay:
             rows = self._rows(evidence)
             step.check(f"database: {len(rows)} half hours, each once, none left out", self._whole(rows))
             step.check("database: the values are what the house's powers come to", self._fits(house, rows))
+            step.check("database: with the first report the procedure was done", self._procedure(evidence) == "done")
         async with self._step("The network is gone for some hours: the module counts on", "R23 R27") as step:
             await self._until_time(fast, off_h)
             house.unplug()
