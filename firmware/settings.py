@@ -77,6 +77,7 @@ LINK_RETRY_FIRST_MS = 1_000  # doubles with each failure in a row
 LINK_RETRY_MAX_MS = 300_000
 LINK_RETRY_AFTER_MAX_S = 3_600
 LINK_HELLO_S = 600
+LINK_ENERGY_HELLO_S = 3_600  # at an energy server of its own, where no report is due before
 LINK_NONCE_MS = 10_000  # how long after its nonce a time may come (S15)
 LINK_POLL_WAIT_S = 25
 LINK_AUDIT_RECORDS = 8  # in one request

@@ -170,6 +170,9 @@ class ServerLink:
         if self._client is None:
             self._open()
         left_ms = self._next_hello_ms - self._clock.uptime_ms()
+        if left_ms <= 0 and not self._is_credential_link and not self._report_is_due():
+            # Nothing else is said there, and a hello of its own costs a handshake: it waits for the next report.
+            left_ms += (settings.LINK_ENERGY_HELLO_S - settings.LINK_HELLO_S) * 1000
         if self._hello_due or left_ms <= 0:
             await self._hello()
         elif not self._is_credential_link:

@@ -19,6 +19,7 @@ INTERPRETERS = ("micropython",)
 HEAP = "256wK"
 
 REPORT_KEY = hkdf(KEY, b"inkan report", 32)
+KEEP_ALIVE_MS = 75_000  # tools/pps/server.py
 EMPTY_POLL = {"credential": None, "revoked": 0}
 
 
@@ -50,6 +51,31 @@ class ReportRig(LinkRig):
     async def until_waits(self):
         """Until a poll waits, at which there is nothing else to be done."""
         await self.until(lambda: self.server.has_open_request)
+
+
+class EnergyRig(ReportRig):
+    """A link to an energy server of its own, which closes what is idle."""
+
+    def __init__(self, records=1):
+        self._asked = self._idle_ms = 0
+        super().__init__(role=ENERGY, records=records)
+
+    @property
+    def waited_ms(self):
+        return sum(self.pauses_ms)
+
+    async def sleep_ms(self, ms):
+        if len(self.server.requests) > self._asked:
+            self._asked = len(self.server.requests)
+            self._idle_ms = 0
+        self._idle_ms += ms
+        if self._idle_ms >= KEEP_ALIVE_MS:
+            self.link._client.close()
+        await super().sleep_ms(ms)
+
+    async def until_waited(self, ms):
+        """Until so many milliseconds have passed since the start."""
+        await self.until(lambda: self.waited_ms >= ms)
 
 
 async def test_r23_key_then_question_then_records_and_polls_in_between():
@@ -86,6 +112,61 @@ async def test_r25_an_energy_server_of_its_own_gets_the_reports_and_no_polls():
     rig.add()
     await rig.until(lambda: len(rig.taken.numbers()) == 21)
     assert sum(rig.pauses_ms) - waited_ms <= settings.REPORT_LOOK_MS
+
+
+async def test_r25_an_energy_server_that_there_is_nothing_to_report_to_hears_nothing_for_an_hour():
+    rig = EnergyRig()
+    await rig.until_asked("readings", 2)
+    told = len(rig.names())
+    await rig.until_asked("hello", 2)
+    assert rig.waited_ms == 3_600_000
+    await rig.until_asked("hello", 3)
+    assert rig.waited_ms == 2 * 3_600_000
+    assert rig.names()[told:] == ["hello", "hello"]
+    assert rig.server.connections == 3
+
+
+async def test_r25_a_half_hours_hello_question_and_report_share_a_connection():
+    rig = EnergyRig()
+    for half_hour in range(1, 4):
+        await rig.until_waited(half_hour * 1_800_000)
+        told = len(rig.names())
+        rig.add()
+        await rig.until(lambda half_hour=half_hour: len(rig.taken.numbers()) == half_hour + 1)
+        assert rig.names()[told:] == ["hello", "readings", "readings"]
+        assert [len(message["records"]) for message in rig.server.messages("readings")[-2:]] == [0, 1]
+        assert rig.server.connections == half_hour + 1
+        assert rig.waited_ms <= half_hour * 1_800_000 + settings.REPORT_LOOK_MS
+    # What comes within ten minutes of a hello needs none.
+    told = len(rig.names())
+    await rig.until_waited(3 * 1_800_000 + 300_000)
+    rig.add()
+    await rig.until(lambda: len(rig.taken.numbers()) == 5)
+    assert rig.names()[told:] == ["readings"]
+
+
+async def test_r25_an_energy_server_hears_of_a_new_state_at_once():
+    rig = EnergyRig()
+    await rig.until_waited(900_000)
+    rig.hold = asyncio.Event()
+    pauses = len(rig.pauses_ms)
+    await rig.until(lambda: len(rig.pauses_ms) == pauses + 1)
+    rig.rig.detection.latch("vault_seal")
+    rig.link.state_changed()
+    await rig.until_asked("hello", 2)
+    assert len(rig.pauses_ms) == pauses + 1  # the one that it broke off
+    assert rig.server.messages("hello")[1]["state"]["tamper"] == "vault_seal"
+
+
+async def test_r25_what_an_energy_server_refused_is_tried_again_with_the_hours_hello():
+    rig = EnergyRig()
+    rig.server.readings = lambda message: Refusal(403, "forbidden")
+    await rig.until_asked("hello", 2)
+    assert rig.waited_ms == 3_600_000
+    rig.server.readings = rig.taken.take
+    await rig.until(lambda: rig.taken.numbers() == [1])
+    assert rig.waited_ms == 3_600_000
+    assert rig.server.connections == 2
 
 
 async def test_s18_the_factory_identity_reports_nothing():
