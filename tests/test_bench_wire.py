@@ -93,9 +93,9 @@ def test_r23_a_handshake_and_what_is_not_usual_count_in_the_day():
     assert rows["a day, both ways"]["value"] == usual + 48 * (421 + 165)
 
 
-def test_r25_an_energy_server_of_its_own_has_a_handshake_for_each_hello_and_report_at_the_most():
-    rows = {row["name"].rpartition("a day")[2]: row for row in wire.figures_apart(4, 7000, 6000)}
-    assert rows[", both ways"]["value"] == 48 * 13_000
-    assert rows[", handshakes"]["value"] == rows[", handshakes"]["limit"] == 144 + 48
+def test_r25_an_energy_server_of_its_own_has_a_handshake_for_each_report_and_no_more():
+    rows = {row["name"].rpartition("a day")[2]: row for row in wire.figures_apart(1, 2700, 2100)}
+    assert rows[", both ways"]["value"] == 48 * 4800 and rows[", both ways"]["ok"]
+    assert rows[", handshakes"]["value"] == rows[", handshakes"]["limit"] == 48
     assert rows[", handshakes"]["ok"]
-    assert wire.figures_apart(5, 7000, 6000)[-1]["ok"] is False
+    assert wire.figures_apart(2, 2700, 2100)[-1]["ok"] is False

@@ -52,7 +52,7 @@ _FASTER = {"REPORT_LOOK_MS": settings.REPORT_LOOK_MS // _SCALE}  # waited for in
 _RECORD_BYTES = 128  # as it is kept
 _DAY_LIMIT_BYTES = 2_000_000
 _REPORTING_LIMIT_BYTES = 100_000
-_APART_LIMIT_BYTES = 1_000_000
+_APART_LIMIT_BYTES = 300_000
 _DIGITS = len(str(settings.LINK_POLL_WAIT_S)) - len(str(_FAST_POLL_S))
 """How many bytes longer a real long poll's request is: `wait_s` stands in it."""
 
@@ -179,8 +179,8 @@ def _row(name, value, unit, limit=None, peer=None):
 
 def figures_apart(connections, up, down):
     """The rows of the link to an energy server of its own, of a half hour."""
-    # The server closes what is idle: a connection for each hello, and one for the half hour's report.
-    most = _BY_CLOCK["hello"] + _SLOTS
+    # The server closes what is idle: a connection for each half hour's report, which its hello waits for.
+    most = _SLOTS
     name = "energy server of its own, a day"
     return [
         *_both_ways(name, _SLOTS * up, _SLOTS * down),
