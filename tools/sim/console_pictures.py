@@ -1,5 +1,6 @@
-"""Pictures of the console's energy pages: a fleet with a month of half-hour values, at an hour that is fixed."""
+"""Pictures of the console: a fleet with a month of half-hour values, and what is planned, at an hour that is fixed."""
 
+import asyncio
 import datetime
 import secrets
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from tools.pps.db import Database
 from tools.pps.server import PpsServer
+from tools.pps.services.credentials import CredentialOrder
 from tools.pps.settings import Settings
 from tools.sim.energy_month import fill
 
@@ -14,10 +16,12 @@ NOW = datetime.datetime.fromisoformat("2026-05-21T17:13:00+09:00")
 _YESTERDAY = NOW.date() - datetime.timedelta(days=1)
 _OPERATOR = {"ja": "佐藤", "en": "Sato"}
 _WINDOW = {"width": 1280, "height": 1010}
+_MOVED_OUT = "INK-00000002"
 # Of which pages, in which languages.
 _PAGES = {
     "day": (f"modules/INK-00000001/energy?day={_YESTERDAY}", ("ja", "en")),
     "fleet": ("energy", ("en",)),
+    "procedure": (f"modules/{_MOVED_OUT}/procedures/1", ("en",)),
 }
 
 
@@ -33,6 +37,9 @@ async def take_console_pictures(browser, languages):
         server = PpsServer(settings, clock=NOW.timestamp)
         await server.start()
         try:
+            order = CredentialOrder(channel="email", recipient="kimura@example.com")
+            plan = _MOVED_OUT, "new_resident", order, _OPERATOR["en"]
+            await asyncio.to_thread(server.services.procedures.open, *plan, contract="PPS-000208")
             for language in languages:
                 page = await _page_of_operator(browser, server, language)
                 for name, (path, wanted) in _PAGES.items():
