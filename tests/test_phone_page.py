@@ -347,20 +347,33 @@ def test_r5_new_resident_is_guided_and_can_leave_and_come_back(house, opened):
     page.look("flow-over")
     assert [value_of(house, field_id) for field_id in (0x11, 0x12, 0x13, 0x14)] == ["田中", "1500001", "東京都", "C-2"]
     assert module.attempts.changes == 3  # clear, and two requests
-    page.page.click(".actions .primary")
-    page.page.click(".occasions .button >> nth=0")
+    page.page.click(".actions .button >> nth=1")
+    asked = page.page.inner_text("main")  # what is done opens again, and is asked about again
+    assert "田中" in asked and "使用履歴もすべて消えます" in asked
+    page.back()
     assert steps_of(page) == ["done"] * 5
+    page.back()
+    page.open_group(1)
+    page.page.click("ul.fields .choice >> nth=3")
+    page.page.click(".button.danger")
+    asked = page.page.inner_text("main")  # the contract number by itself takes the usage history along as well
+    assert "C-2" in asked and "田中" not in asked and "使用履歴もすべて消えます" in asked
 
 
-def test_r15_new_pps_and_new_equipment_are_guided_where_nothing_is_seen(house, opened):
-    module = house.new_module(scope={"see": [], "change": ["customer", "connection", "capacity"], "delete": []})
+def test_r15_new_pps_and_moved_and_new_equipment_are_guided_where_little_is_seen(house, opened):
+    changeable = ["customer", "site", "capacity", "connection"]
+    module = house.new_module(scope={"see": ["site"], "change": changeable, "delete": []})
 
     async def enrol(progress):
         return {0x51: "https://" + HOST, 0x53: DER, 0x54: DER, 0x55: b"\x07" * 32}
 
     module.enrol = enrol
     page = opened("en").open().login()
-    assert page.page.locator(".occasions .button").all_inner_texts() == ["New power company", "Equipment replaced"]
+    assert page.page.locator(".occasions .button").all_inner_texts() == [
+        "New power company",
+        "Equipment moved",
+        "Equipment replaced",
+    ]
     page.look("menu-flows")
     page.page.click(".occasions .button >> nth=0")
     assert steps_of(page) == ["next", "later"]
@@ -368,7 +381,7 @@ def test_r15_new_pps_and_new_equipment_are_guided_where_nothing_is_seen(house, o
     page.page.click(".actions .button >> nth=1")
     assert steps_of(page) == ["done", "next"]  # the user said so
     page.back()
-    page.open_group(3)
+    page.open_group(4)
     page.page.click(".actions .primary")
     page.page.fill("#host", HOST)
     page.page.fill("#code", CODE)
@@ -386,6 +399,19 @@ def test_r15_new_pps_and_new_equipment_are_guided_where_nothing_is_seen(house, o
     page.back()
     page.page.click(".occasions .button >> nth=1")
     assert steps_of(page) == ["next", "later", "later"]
+    page.look("flow-moved")
+    page.page.click(".actions .primary")
+    assert ("Value now: not set" in page.text, page.text.count("Value now")) == (True, 1)  # of what is seen
+    fill_form(page, {0x31: "1234567890123456789012", 0x13: "Osaka"})
+    page.page.wait_for_selector("#value-49[aria-invalid=true]:focus")  # no such area
+    send_form(page, {0x31: "03 1234 5678 9012 3456 7890", 0x13: "Osaka"})
+    assert steps_of(page) == ["done", "stays", "done"]
+    moved = [value_of(house, field_id) for field_id in (0x31, 0x12, 0x13, 0x14)]
+    assert (moved, module.attempts.changes) == (["0312345678901234567890", "", "Osaka", "P-7"], 3)
+
+    page.back()
+    page.page.click(".occasions .button >> nth=2")
+    assert steps_of(page) == ["next", "later", "later"]
     page.page.click(".actions .primary")
     fill_form(page, {})
     page.page.wait_for_selector("#value-65[aria-invalid=true]:focus")
@@ -394,7 +420,7 @@ def test_r15_new_pps_and_new_equipment_are_guided_where_nothing_is_seen(house, o
     assert steps_of(page) == ["stays", "done", "stays"]
     page.look("flow-stays")
     assert (value_of(house, 0x41), value_of(house, 0x42)) == ("", "9800")
-    assert module.attempts.changes == 3
+    assert module.attempts.changes == 4
 
 
 class CodeRefused(InkanError):

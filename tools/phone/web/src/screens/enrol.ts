@@ -3,7 +3,7 @@
 import type { App, Home, Render } from "../app";
 import { alarm, button, facts, h, notice } from "../dom";
 import { CODE_DIGITS, CREDENTIAL_URL, checkHost, codeFault, inGroups, narrow } from "../fields";
-import { CONTRACT_NUMBER, noteGone } from "../flows";
+import { CONTRACT_NUMBER, known, noteGone } from "../flows";
 import type { Key } from "../i18n";
 import { CONNECTION, CUSTOMER, ModuleError } from "../protocol/messages";
 import { failureText, perform } from "./act";
@@ -120,6 +120,7 @@ function confirm(app: App, host: string, code: string, form: Render, home: Home)
   const session = app.session!;
   let progress: readonly [number, number] | null = null;
   let error: ModuleError | null = null;
+  const contract = known(CONTRACT_NUMBER, session.status.see, app.values);
 
   async function submit(): Promise<void> {
     progress = [0, 0];
@@ -172,7 +173,8 @@ function confirm(app: App, host: string, code: string, form: Render, home: Home)
           ]
         : [
             h("p", { class: "lead" }, app.say("enrol.confirm_lead")),
-            notice("bad", app.say("enrol.contract"), app.say("enrol.contract_how")),
+            contract !== "" &&
+              notice("bad", app.say("enrol.contract", { number: contract ?? "" }), app.say("enrol.contract_how")),
             h(
               "div",
               { class: "actions" },

@@ -1,7 +1,7 @@
 /** A guided flow: its steps with their states, and the one that comes next. */
 
 import type { App, Home, Render } from "../app";
-import { type Icon, button, h, icon, notice, working } from "../dom";
+import { type Child, type Icon, button, h, icon, notice, working } from "../dom";
 import { shown } from "../fields";
 import { type Flow, type Step, type StepState, isActDone, mayPass, steps } from "../flows";
 import { type Key, fieldName } from "../i18n";
@@ -66,6 +66,16 @@ export function flow(app: App, which: Flow): Render {
     );
   }
 
+  /** What is done opens again; nothing where there is nothing to delete. */
+  function again(): Child {
+    if (which.act === "enrol") {
+      return button(app.say("flow.enrol_again"), () => app.show(enrol(app, home)));
+    }
+    const values = app.values.get(CUSTOMER);
+    const filled = values === undefined || [...values.values()].some((value) => value !== "");
+    return filled && button(app.say("flow.clear_again"), () => app.show(remove(app, CUSTOMER, [], home)), "danger");
+  }
+
   function content(): HTMLElement[] {
     const { act } = which;
     const found = steps(which, see, app.values, app.course);
@@ -83,6 +93,7 @@ export function flow(app: App, which: Flow): Render {
             app.course.acts.add(act);
             app.draw();
           }),
+        act !== null && found[0]!.state === "done" && again(),
         button(app.say("app.menu"), () => app.show(menu(app)), over ? "primary" : "plain"),
       ),
     ];
