@@ -5,47 +5,20 @@ The firmware is what is flashed, the line a Modbus server's, the clock a fast on
 
 import asyncio
 import contextlib
-import os
 import time
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
 
-from firmware.store.store import Store
-from tests.pps_client import certificate_request
 from tools.pps.models import QUANTITIES, CircuitValues, Module, ReadingRecord, ReadingsEpoch, SlotValues
+from tools.sim.entered import enter
 from tools.sim.fast import FastTime
-from tools.sim.house import SERIAL, House
+from tools.sim.house import House
 from tools.sim.power.device import PANEL_BOARD
 
 pytestmark = pytest.mark.asyncio
 
 SCALE = 300  # times as fast
-CONTRACT = "PPS-000123"
-SITE = "0312345678901234567890"
-
-
-def enter_contract(house):
-    """What a technician would have entered, put into the vault by the store itself, with the power off."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = house.server.certify_connection(SERIAL, certificate_request(key, SERIAL))
-    url = house.server.credential_url.encode()
-    items = {
-        0x14: CONTRACT.encode(),
-        0x21: os.urandom(64),
-        0x31: SITE.encode(),
-        0x51: url,
-        0x52: url,
-        0x53: house.server.ca.pps.certificate_der,
-        0x54: certificate,
-        0x55: key.private_numbers().private_value.to_bytes(32, "big"),
-    }
-    house.flash.power_on()
-    store = Store(house.flash, os.urandom)
-    store.start()
-    store.vault.commit(sorted(items.items()))
-    house.flash.powered = False
 
 
 class Database:
@@ -72,7 +45,7 @@ async def test_r22_r23_two_half_hours_from_the_device_to_the_server(tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(house)
         await house.start(fresh=True, power=False)
-        enter_contract(house)
+        enter(house)
         database = Database(house)
         await house.power_on()
         await until(lambda: len(database.slots()) >= 3)

@@ -1,16 +1,13 @@
 """R5, R15, S20: guided flows by keys alone on what is flashed, in the microcontroller's heap, judged by the flash."""
 
 import asyncio
-import os
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware.store.store import Store
-from tests.pps_client import certificate_request
 from tools.font.reader import find
 from tools.pps.services.credentials import Scope
 from tools.sim import typing
+from tools.sim.entered import enter
 from tools.sim.evidence import Evidence, found_in, key_fits
 from tools.sim.house import SERIAL, House, area_of
 
@@ -18,30 +15,11 @@ pytestmark = pytest.mark.asyncio
 
 TIMEOUT_S = 60  # the machine may be busy
 FORMER = {0x11: b"Former Resident", 0x12: b"1112222", 0x13: b"Former Address 9-8-7", 0x14: b"FORMER-14"}
+# The contract number was entered under another CA than the connection's.
+ANOTHER_PPS = {0x02: bytes(8), 0x31: b"0312345678901234567890"}
 NAME = "すずき"
 # What a credential of the procedures new_pps and new_resident together allows; nothing is to be seen.
 SCOPE = Scope(change=("customer", "connection"), delete=("customer", "usage_history"))
-
-
-def let_to_former_resident(house):
-    """A module with a resident, whose contract number is another PPS's than what the module is connected to."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    url = house.server.credential_url.encode()
-    items = {
-        0x02: bytes(8),
-        **FORMER,
-        0x21: os.urandom(64),
-        0x31: b"0312345678901234567890",
-        0x51: url,
-        0x53: house.server.ca.pps.certificate_der,
-        0x54: house.server.certify_connection(SERIAL, certificate_request(key, SERIAL)),
-        0x55: key.private_numbers().private_value.to_bytes(32, "big"),
-    }
-    house.flash.power_on()
-    store = Store(house.flash, os.urandom)
-    store.start()
-    store.vault.commit(sorted(items.items()))
-    house.flash.powered = False
 
 
 class Person:
@@ -81,7 +59,7 @@ def customer(image):
 async def test_r15_s20_new_pps_and_new_resident_by_keys_and_on_after_a_cut(tmp_path):
     async with House(tmp_path, heap="128wK") as house:
         await house.start(fresh=True, power=False)
-        let_to_former_resident(house)
+        enter(house, {**FORMER, **ANOTHER_PPS})
         await house.power_on()
         evidence, person = Evidence(house), Person(house)
         before = evidence.flash()

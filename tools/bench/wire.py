@@ -12,7 +12,6 @@ has a server of its own for its energy (R25), of whose link a day is 48 times th
 import asyncio
 import collections
 import contextlib
-import os
 import re
 import statistics
 import tempfile
@@ -21,16 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from firmware import settings
-from firmware.store.store import Store
 from tools.pps import server as pps_server
+from tools.sim.entered import enter
 from tools.sim.fast import FastTime
-from tools.sim.house import HOST_NAME, SERIAL, House
+from tools.sim.house import HOST_NAME, House
 
 DAY_S = 86_400
 SLOT_S = 1_800
@@ -40,8 +34,6 @@ _FAST_POLL_S = 1  # as FastTime has it
 _LEAD_S = 1_000  # of the fast clock, from its beginning to the half hour's first end: the factory and a start
 _TIMEOUT_S = 240
 _LOOK_EVERY_S = 0.05
-_CONTRACT = "PPS-000123"
-_SITE = "0312345678901234567890"
 _ROUTES = {f"/v1/module/{name}": name for name in ("hello", "poll", "report_key", "readings", "ack", "audit")}
 _SLOTS = DAY_S // SLOT_S
 _BY_CLOCK = {"long poll": DAY_S // settings.LINK_POLL_WAIT_S, "hello": DAY_S // settings.LINK_HELLO_S}
@@ -221,7 +213,7 @@ async def half_hour(starting):
     HouseError, TimeoutError.
     """
     async with _house(starting) as house:
-        enter_contract(house, house.server.credential_url)
+        enter(house)
         traffic = Traffic(lambda: answered(house.server.metrics))
         house.module.network.listeners.append(traffic)
         await house.power_on()
@@ -238,7 +230,7 @@ async def half_hour_apart(starting):
     """
     async with _house(starting) as house:
         port = await house.module.network.forward("127.0.0.1", house.server.module_port)
-        enter_contract(house, f"https://{HOST_NAME}:{port}")
+        enter(house, energy_url=f"https://{HOST_NAME}:{port}")
         connections, passed = set(), collections.Counter()
 
         def count(at, connection, from_module, size):
@@ -273,26 +265,3 @@ def answered(metrics):
                 route = sample.labels["route"]
                 found[_ROUTES.get(route, route)] += sample.value
     return found
-
-
-def enter_contract(house, energy_url):
-    """What a technician enters, put into the vault by the store itself, with the power off."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERIAL)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    certificate = house.server.certify_connection(SERIAL, request.public_bytes(serialization.Encoding.DER))
-    items = {
-        0x14: _CONTRACT.encode(),
-        0x21: os.urandom(64),
-        0x31: _SITE.encode(),
-        0x51: house.server.credential_url.encode(),
-        0x52: energy_url.encode(),
-        0x53: house.server.ca.pps.certificate_der,
-        0x54: certificate,
-        0x55: key.private_numbers().private_value.to_bytes(32, "big"),
-    }
-    house.flash.power_on()
-    store = Store(house.flash, os.urandom)
-    store.start()
-    store.vault.commit(sorted(items.items()))
-    house.flash.powered = False

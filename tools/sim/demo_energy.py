@@ -16,6 +16,7 @@ from tools.pps.readings_body import EPOCH_2000, SLOT_S
 from tools.pps.services.credentials import CredentialOrder, Scope
 from tools.setup import BUILD
 from tools.setup.chromium import CHROMIUM_ARGUMENTS, find_chromium
+from tools.sim.entered import CONTRACT, SITE_NUMBER
 from tools.sim.evidence import Evidence
 from tools.sim.fast import FastTime
 from tools.sim.house import OPERATOR, SERIAL, House
@@ -24,8 +25,6 @@ from tools.sim.power.device import PCS
 from tools.sim.power.house_model import FIRST_CIRCUIT
 
 SCALE = 720
-CONTRACT = "PPS-000123"
-SITE_NUMBER = "0312345678901234567890"
 PV_W = 5500
 PICTURE = BUILD / "demo-energy.png"
 
