@@ -11,6 +11,7 @@ _STAGED = BUILD / "test-module"
 _FOLDERS = (*PACKAGES, "tests/firmware", "tests/power")
 _FILES = ("tests/dual.py", "tests/mp_runner.py", "tools/sim/chips/flash.py")
 _OF_LINK = (
+    "contract",
     "enrol_client",
     "http_client",
     "link_client",

@@ -11,7 +11,6 @@ import math
 import os
 import socket
 import struct
-import threading
 from pathlib import Path
 
 from sqlalchemy import select
@@ -147,24 +146,20 @@ class House:
         server.services.readings.take = take_and_note
 
     def __enter__(self):
-        self._process = micropython.start("outage_module", self._options, HEAP)
-        self._timer = threading.Timer(self._timeout_s, self._process.kill)
-        self._timer.start()
+        self._talk = micropython.Talk("outage_module", self._options, HEAP, self._timeout_s)
+        self._talk.__enter__()
         self.told = self._until_done()
         return self
 
     def __exit__(self, *exception):
-        self._process.stdin.close()
-        self._process.wait()
-        self._timer.cancel()
-        self._process.stdout.close()
+        self._talk.__exit__(*exception)
         self._dead.close()
 
     # The module
 
     def tell(self, command):
         """Give the module a command; returns what it said when that was done."""
-        self._write(command)
+        self._talk.tell(command)
         self.told = self._until_done()
         assert self.told["tamper"] is None and not self.told["misuses"], self.told
         return self.told
@@ -181,19 +176,15 @@ class House:
         """Until the server has all, with the half hour before now."""
         return self.tell(f"settle {longest_s}")
 
-    def _write(self, line):
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
     def _until_done(self):
         self.lines = []
         while True:
-            line = self._process.stdout.readline()
+            line = self._talk.read_line()
             if line.startswith("R "):
-                self._write(self._registers(*map(int, line.split()[1:])))
+                self._talk.tell(self._registers(*map(int, line.split()[1:])))
                 continue
             if not line.startswith("{"):
-                raise AssertionError(line + self._process.stdout.read() + f" after {self.told}, {self.lines}")
+                raise AssertionError(line + self._talk.rest() + f" after {self.told}, {self.lines}")
             found = json.loads(line)
             assert "failed" not in found, (found, self.lines)
             if "done" in found:

@@ -61,11 +61,18 @@ class Talk:
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
 
+    def read_line(self):
+        return self._process.stdout.readline()
+
+    def rest(self):
+        """All that comes until it has ended."""
+        return self._process.stdout.read()
+
     def until(self, condition):
         """Read lines until one meets the condition; returns that one."""
         while True:
-            line = self._process.stdout.readline()
-            assert line.startswith("{"), line + self._process.stdout.read() + f"after {self.lines}"
+            line = self.read_line()
+            assert line.startswith("{"), line + self.rest() + f"after {self.lines}"
             self.lines.append(json.loads(line))
             if condition(self.lines[-1]):
                 return self.lines[-1]

@@ -28,6 +28,7 @@ import struct
 import sys
 
 import unit_rig
+from contract import enter_contract
 
 from firmware import settings
 from firmware.drivers import DriverError
@@ -57,11 +58,6 @@ server_link.new_buffer = lambda: _buffer  # one for every boot
 
 def say(**what):
     print(json.dumps(what))
-
-
-def read(name):
-    with open(options[name], "rb") as file:
-        return file.read()
 
 
 class NoIdentity:
@@ -350,16 +346,6 @@ class Module:
         return newest is not None and newest + 1 >= (at_s + options["start"] - 946_684_800) // 1800
 
 
-def enter_contract(rig):
-    """What a technician would have entered."""
-    rig.acquisition.accept(unit_rig.message(1, lifetime_s=None), settings.ISSUER_CONNECTION)
-    session = rig.open()
-    url = "https://" + options["host"] + ":" + str(options["port"])
-    connection = {0x51: url, 0x52: url, 0x53: read("ca"), 0x54: read("certificate"), 0x55: read("key")}
-    session.change_connection(1, session.generation, connection)
-    session.change(2, session.generation, {0x14: options["contract"], 0x31: options["site"]})
-
-
 class Run:
     def __init__(self):
         self.world = world = World()
@@ -368,7 +354,7 @@ class Run:
         world.flash = unit_rig.blank_flash()
         unit_rig.provision(world.flash)
         world.flash.before_each = world.before_flash
-        self.module = Module(world, world.flash, enter_contract)
+        self.module = Module(world, world.flash, lambda rig: enter_contract(rig, options))
 
     def command(self, name, *numbers):
         world = self.world

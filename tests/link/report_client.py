@@ -12,6 +12,7 @@ import sys
 import time
 
 import unit_rig
+from contract import enter_contract
 
 from firmware import settings
 from firmware.link.endpoint import CREDENTIAL, endpoints
@@ -23,11 +24,6 @@ options = json.loads(os.getenv("OPTIONS"))
 settings.LINK_POLL_WAIT_S = 1
 settings.LINK_RETRY_FIRST_MS = 100
 unit_rig.Rig.ticks_ms = lambda rig: time.ticks_ms() & (1 << 30) - 1
-
-
-def read(name):
-    with open(options[name], "rb") as file:
-        return file.read()
 
 
 class NoIdentity:
@@ -45,12 +41,7 @@ class Told(Reporter):
 
 async def work():
     rig = unit_rig.module(now=None)
-    rig.acquisition.accept(unit_rig.message(1, lifetime_s=None), settings.ISSUER_CONNECTION)
-    session = rig.open()
-    url = "https://" + options["host"] + ":" + str(options["port"])
-    connection = {0x51: url, 0x52: url, 0x53: read("ca"), 0x54: read("certificate"), 0x55: read("key")}
-    session.change_connection(1, session.generation, connection)
-    session.change(2, session.generation, {0x14: options["contract"], 0x31: options["site"]})
+    session = enter_contract(rig, options)
     readings = Readings(rig.store.readings, unit_rig.random, rig.sessions.read, rig.audit)
     reporter = Told(readings, rig.detection, rig.sessions.read, lambda: rig.detection.latch("remote_rollback"))
     slot = options["slot"]
