@@ -1,4 +1,4 @@
-"""What the console's tests share: quick hashes, a log-in, a form sent with the token of a page."""
+"""What the console's tests share: quick hashes, accounts, a log-in, a form sent with the token of a page."""
 
 import contextlib
 import functools
@@ -8,7 +8,13 @@ import re
 import argon2
 import pytest
 
+from tests.pps_client import Clock
+from tools.pps.db import Database
+from tools.pps.services import access, build_services
+from tools.pps.services.enrolment import Endpoints
+
 NAME, PASSWORD = "佐藤", "correct horse battery"
+INSTALLER, READER = "installer one", "reader one"
 
 
 @contextlib.contextmanager
@@ -18,6 +24,18 @@ def quick_hashes():
         hasher = functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
         patch.setattr(argon2, "PasswordHasher", hasher)
         yield
+
+
+@contextlib.contextmanager
+def staffed(path, authority):
+    """Services on a new database at `path`, with an account of each role."""
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    services = build_services(database, authority, Endpoints("https://a", "https://a"), clock=Clock())
+    for name, role in ((NAME, access.OPERATOR), (INSTALLER, access.INSTALLER), (READER, access.READ_ONLY)):
+        services.operators.add(name, PASSWORD, role)
+    yield services
+    database.close()
 
 
 def token_of(answer):

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 
 from tests import console_client
-from tests.console_client import NAME, PASSWORD, log_in, submit, token_of
+from tests.console_client import INSTALLER, NAME, PASSWORD, READER, log_in, submit, token_of
 from tests.pps_client import Browser, Clock
 from tools.pps.app import console_app
 from tools.pps.ca import CertificateAuthority
@@ -25,7 +25,6 @@ from tools.pps.services.enrolment import Endpoints
 from tools.pps.services.operators import FAILURES_BY_NAME
 
 SERIAL, OTHER = "INK-00000001", "INK-00000002"
-INSTALLER, READER = "installer one", "reader one"
 MIGRATIONS = Path(__file__).resolve().parents[1] / "tools" / "pps" / "migrations"
 ROWS_OF_BEFORE = (
     "INSERT INTO operators (id, name, password_hash, session_epoch, created_at) VALUES (1, 'x', 'y', 0, 0)",
@@ -80,15 +79,10 @@ def authority():
 def first_database(tmp_path_factory, quick_hashes, authority):
     """A database with an account of each role and two modules, of which the installer has one."""
     path = tmp_path_factory.mktemp("first") / "pps.sqlite3"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    services = build_services(database, authority, Endpoints("https://a", "https://a"), clock=Clock())
-    for name, role in ((NAME, access.OPERATOR), (INSTALLER, access.INSTALLER), (READER, access.READ_ONLY)):
-        services.operators.add(name, PASSWORD, role)
-    for serial, name in ((SERIAL, "Harbour House"), (OTHER, "Hill House")):
-        services.fleet.register(serial, name, NAME)
-    services.operators.assign(SERIAL, INSTALLER, NAME)
-    database.close()
+    with console_client.staffed(path, authority) as services:
+        for serial, name in ((SERIAL, "Harbour House"), (OTHER, "Hill House")):
+            services.fleet.register(serial, name, NAME)
+        services.operators.assign(SERIAL, INSTALLER, NAME)
     return path
 
 

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from tests import console_client
-from tests.console_client import NAME, PASSWORD, check_accessible, log_in, submit, token_of
+from tests.console_client import INSTALLER, NAME, READER, check_accessible, log_in, submit, token_of
 from tests.pps_client import Browser, Clock, record
 from tests.readings_sender import Sender, slot_body, slot_of
 from tests.readings_worker import identity_of, report_of
@@ -25,7 +25,6 @@ from tools.pps.services.plans import KINDS
 
 SERIAL = "INK-00000001"
 MODULE = f"/modules/{SERIAL}"
-INSTALLER, READER = "installer one", "reader one"
 SITE, NEW_SITE = "1" * 22, "2" * 22
 DAY_S = 24 * 3600
 FORM = {"channel": "email", "recipient": "new@example.com", "language": "en", "lifetime": "", "days": "7"}
@@ -52,14 +51,9 @@ def quick_hashes():
 def first_database(tmp_path_factory, quick_hashes, authority):
     """A database with an account of each role, and a module that has a site."""
     path = tmp_path_factory.mktemp("first") / "pps.sqlite3"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    services = build_services(database, authority, Endpoints("https://a", "https://a"), clock=Clock())
-    for name, role in ((NAME, access.OPERATOR), (INSTALLER, access.INSTALLER), (READER, access.READ_ONLY)):
-        services.operators.add(name, PASSWORD, role)
-    services.fleet.register(SERIAL, "山田様邸 <PCS>", NAME)
-    services.sites.assign(SERIAL, SITE, "OLD-1", NAME)
-    database.close()
+    with console_client.staffed(path, authority) as services:
+        services.fleet.register(SERIAL, "山田様邸 <PCS>", NAME)
+        services.sites.assign(SERIAL, SITE, "OLD-1", NAME)
     return path
 
 
