@@ -89,7 +89,8 @@ def send(tmp_path_factory):
 
     def send(path, body):
         if isinstance(body, dict) and type(body.get("wait_s")) is int:
-            body["wait_s"] = min(body["wait_s"], 0) if body["wait_s"] <= (25 if path == "/v1/relay" else 55) else 56
+            most_s = 25 if path == "/v1/relay" else 55
+            body["wait_s"] = 0 if 0 <= body["wait_s"] <= most_s else body["wait_s"]
         body = b"" if body is NOT_SET else body
         return runner.run(post(path, body if isinstance(body, bytes) else json.dumps(body)))
 
