@@ -28,10 +28,7 @@ def procedure_form(visit: Reader, serial: str, kind: str = ""):
     if not kind:
         kind = next(name for name in KINDS if _may_open(visit, name))
     _require_kind(visit, kind)
-    form = blank_procedure_form(kind, visit.language)
-    if visit.may("contact") and kind != "new_resident":  # there, what is registered is the former resident's
-        fill_in_contact(form, found)
-    return _form_page(visit, found, form)
+    return _form_page(visit, found, _blank_form(visit, found, kind))
 
 
 @router.post("/modules/{serial}/procedures")
@@ -61,9 +58,7 @@ def procedure(visit: Reader, serial: str, procedure_id: int):
 def procedure_credential_form(visit: Reader, serial: str, procedure_id: int):
     view = visit.services.procedures.look(serial, procedure_id)
     _require_kind(visit, view.procedure.kind)
-    form = blank_procedure_form(view.procedure.kind, visit.language)
-    if visit.may("contact") and view.procedure.kind != "new_resident":
-        fill_in_contact(form, view.module)
+    form = _blank_form(visit, view.module, view.procedure.kind)
     return _form_page(visit, view.module, form, procedure=view.procedure)
 
 
@@ -103,6 +98,13 @@ def _ended(visit, serial, procedure_id, end, notice):
             raise
         notice = "procedure_over"
     return visit.go(f"/modules/{serial}/procedures/{procedure_id}", notice)
+
+
+def _blank_form(visit, module, kind):
+    form = blank_procedure_form(kind, visit.language)
+    if visit.may("contact") and kind != "new_resident":  # there, what is registered is the former resident's
+        fill_in_contact(form, module)
+    return form
 
 
 def _may_open(visit, kind):
